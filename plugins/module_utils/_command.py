@@ -1,0 +1,69 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Commands as argv lists in the C locale, with a time limit. Private: subject to change without notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+#: The exit status of coreutils ``timeout`` when the limit passed.
+TIMED_OUT = 124
+#: The exit status of ``timeout`` when it had to send SIGKILL.
+KILLED = 137
+#: The exit status shells use for a program that is not there.
+NOT_FOUND = 127
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one command gave back."""
+
+    argv: tuple[str, ...]
+    rc: int
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        return self.rc == 0
+
+    @property
+    def missing(self) -> bool:
+        return self.rc == NOT_FOUND
+
+    @property
+    def timed_out(self) -> bool:
+        return self.rc in (TIMED_OUT, KILLED)
+
+
+class Run(Protocol):
+    """The shape of every function that runs a command; tests pass a table instead."""
+
+    def __call__(self, argv: list[str], timeout_s: int | None = None, stdin: str | None = None) -> Result: ...
+
+
+def runner(module: AnsibleModule) -> Run:
+    """A ``Run`` on this host. A missing program is a result (``missing``), never an exception.
+
+    The time limit is kept by coreutils' ``timeout``, which ends the whole process group, so that a hung
+    ``nvidia-smi`` cannot hang the play.
+    """
+    environment = {"LC_ALL": "C", "LANGUAGE": "C", "DEBIAN_FRONTEND": "noninteractive"}
+
+    def run(argv: list[str], timeout_s: int | None = None, stdin: str | None = None) -> Result:
+        program = module.get_bin_path(argv[0])
+        if program is None:
+            return Result(tuple(argv), NOT_FOUND, "", f"{argv[0]}: not found")
+        limited = [program, *argv[1:]]
+        if timeout_s is not None:
+            limited = ["timeout", "--kill-after=5", str(timeout_s), *limited]
+        rc, stdout, stderr = module.run_command(
+            limited, data=stdin, environ_update=environment, handle_exceptions=False
+        )
+        return Result(tuple(argv), rc, stdout, stderr)
+
+    return run

@@ -1,0 +1,59 @@
+"""Each static check as a test, so that one pytest run reports them all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = ["plugins", "tests"]
+
+CHECKS = {
+    "ruff": ["ruff", "check", *PYTHON],
+    "ruff-format": ["ruff", "format", "--check", *PYTHON],
+    "yamllint": ["yamllint", "--strict", "."],
+    "ansible-lint": ["ansible-lint", "--offline", "--strict"],
+    "changelog": ["antsibull-changelog", "lint"],
+}
+
+
+def run(argv: list[str], cwd: Path = ROOT) -> None:
+    done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.fail(f"{' '.join(argv)} exited {done.returncode}\n{done.stdout}\n{done.stderr}", pytrace=False)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_static(name: str) -> None:
+    run(CHECKS[name])
+
+
+def test_mypy() -> None:
+    """From the folder above ansible_collections, so that absolute imports resolve."""
+    tree = os.environ["ANSIBLE_COLLECTIONS_PATH"]
+    settings = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", f"{tree}/.mypy"]
+    run([sys.executable, "-m", "mypy", *settings, "ansible_collections/t9k/gpu/plugins"], cwd=Path(tree))
+
+
+def test_collection_builds_and_installs(tmp_path: Path) -> None:
+    run(["ansible-galaxy", "collection", "build", "--output-path", str(tmp_path)])
+    (archive,) = tmp_path.glob("t9k-gpu-*.tar.gz")
+    target = tmp_path / "installed"
+    run(
+        [
+            "ansible-galaxy",
+            "collection",
+            "install",
+            "--force",
+            "--no-deps",
+            "--offline",
+            "-p",
+            str(target),
+            str(archive),
+        ]
+    )
+    assert (target / "ansible_collections/t9k/gpu/MANIFEST.json").exists()
