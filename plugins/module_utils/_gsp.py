@@ -9,69 +9,23 @@ GPU's ``information`` file and in nvidia-smi; its ``params`` only repeat the opt
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._gsp_facts import (
+    BEFORE_GSP,
+    DEFAULT_ON,
+    FIRST_WITH_OPTION,
+    FIXED,
+    OPTION,
+    SWITCHABLE,
+    UNKNOWN,
+    GspFacts,
+    family,
+    version_key,
+)
 from ansible_collections.t9k.gpu.plugins.module_utils._modprobe import COMMAND_LINE, Setting
-
-OPTION = "NVreg_EnableGpuFirmware"
-DEFAULT_PATH = "/etc/modprobe.d/nvidia-gsp.conf"
-FIRST_WITH_OPTION = (510,)
-#: The regression "Timeout waiting for RPC from GSP" (Xid 119) is fixed from here on, say the release notes.
-FIXED = (525, 105, 17)
-#: From here on proprietary modules use GSP on every GPU that has one.
-DEFAULT_ON = (560,)
-BEFORE_GSP = ("Tesla", "Fermi", "Kepler", "Maxwell", "Pascal", "Volta")
-SWITCHABLE = ("Turing", "Ampere", "Ada")
-UNKNOWN = "unknown"
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """``525.105.17`` or a package's ``525.105.17-0ubuntu1`` as numbers."""
-    match = re.match(r"(?:\d+:)?(\d+(?:\.\d+)*)", version)
-    return tuple(int(part) for part in match[1].split(".")) if match else ()
-
-
-def family(architecture: str) -> str:
-    """``Ada Lovelace`` (nvidia-smi) is ``Ada``."""
-    return (architecture.split() or [UNKNOWN])[0]
-
-
-@dataclass(frozen=True)
-class GspFacts:
-    """What the decision rests on. ``architectures``: one for each GPU; ``params_value``: of the loaded driver."""
-
-    driver_version: str | None = None
-    flavour: str | None = None
-    architectures: tuple[str, ...] = ()
-    mig: bool = False
-    vgpu: bool = False
-    loaded: bool = False
-    running_gsp: bool | None = None
-    params_value: str | None = None
-    module_name: str = "nvidia"
-    path: str = DEFAULT_PATH
-    settings: tuple[Setting, ...] = ()
-    initramfs_older: bool = False
-
-    @property
-    def own(self) -> str | None:
-        """The value that our file gives: its last one."""
-        return next((s.value for s in reversed(self.settings) if s.path == self.path), None)
-
-    @property
-    def own_exact(self) -> bool:
-        """Whether our file says one thing only, and to the module's real name."""
-        return (
-            len({(s.module, s.value) for s in self.settings if s.path == self.path} | {(self.module_name, self.own)})
-            == 1
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -96,12 +50,6 @@ class Verdict:
     def raise_if_refused(self) -> None:
         if self.action == "refuse":
             raise GpuError(self.reason, self.found, self.where, self.next_step)
-
-
-def running_gsp(states: Iterable[bool | None]) -> bool | None:
-    """One answer from every GPU's: True if any runs on GSP, False if all known ones do not, None if none is known."""
-    known = [state for state in states if state is not None]
-    return any(known) if known else None
 
 
 def beats(setting: Setting, facts: GspFacts) -> bool:
@@ -240,9 +188,7 @@ def _with_running(facts: GspFacts, action: str, value: str | None, reason: str, 
     if not facts.loaded:
         why = "no driver is loaded: the option counts from its first load on" if changed else ""
     elif effective is False and not changed and _next_value(facts) == _loaded_value(facts):
-        why = (
-            f"the loaded driver has the very options of the next boot and runs with GSP {state}: a boot would not help"
-        )
+        why = f"the loaded driver got what the next boot gives it and runs with GSP {state}: a boot would not help"
     elif effective is False or (effective is None and changed):
         reboot, why = True, f"the loaded driver runs with GSP {state} until the next boot"
     initramfs = changed or (value is not None and facts.initramfs_older)

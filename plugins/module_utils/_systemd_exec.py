@@ -71,6 +71,12 @@ class Command:
     def text(self) -> str:
         return " ".join(word.raw for word in (*self.head, *self.arguments))
 
+    @property
+    def argv(self) -> str:
+        """As systemd shows it: unquoted, the name that the program sees first."""
+        name = self.head[1].value if len(self.head) > 1 else self.program
+        return " ".join((name, *(word.value for word in self.arguments)))
+
     def runs(self, program: str | None) -> bool:
         """Whether this is the program meant: its path or its last part; None means any."""
         return program in (None, self.program, self.program.rsplit("/", 1)[-1])

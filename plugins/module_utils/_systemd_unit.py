@@ -148,13 +148,17 @@ def _drop_in_names(name: str) -> tuple[str, ...]:
     return tuple(f"{entry}.d" for entry in names if entry)
 
 
-def _candidates(names: tuple[str, ...], root: str) -> tuple[Source, ...]:
+def _candidates(names: tuple[str, ...], root: str, more: tuple[str, ...]) -> tuple[Source, ...]:
     found: dict[Path, Source] = {}
     for name in names:
         for folder in (f"{base}/{name}" for base in UNIT_PATHS):
             for path in sorted(under(root, folder).glob("*.conf")):
                 # /lib is /usr/lib on merged systems: one file must not count twice.
                 found.setdefault(path.resolve(), Source(f"{folder}/{path.name}", read_text(path) or ""))
+    for path in more:
+        text = read_text(under(root, path))
+        if text is not None:
+            found.setdefault(under(root, path).resolve(), Source(path, text))
     return tuple(found.values())
 
 
@@ -169,8 +173,11 @@ def _fragment(name: str, root: str) -> tuple[str, Source] | None:
     return None
 
 
-def load(name: str, root: str = "/", fragment: str | None = None) -> Unit | None:
-    """The unit from its files; None where it has none. ``fragment``: a file outside the usual folders."""
+def load(name: str, root: str = "/", fragment: str | None = None, drop_ins: tuple[str, ...] = ()) -> Unit | None:
+    """The unit from its files; None where it has none.
+
+    ``fragment`` and ``drop_ins``: paths that systemd names, for those outside the usual folders (generators, control).
+    """
     asked = unit_name(name)
     found = _fragment(asked, root) or _fragment(template_of(asked) or asked, root)
     if found is None and fragment and (text := read_text(under(root, fragment))) is not None:
@@ -179,7 +186,7 @@ def load(name: str, root: str = "/", fragment: str | None = None) -> Unit | None
         return None
     real = asked if template_of(asked) == found[0] else found[0]
     names = tuple(dict.fromkeys((*_drop_in_names(real)[:-1], *_drop_in_names(asked))))
-    return Unit(real, found[1], _candidates(names, root))
+    return Unit(real, found[1], _candidates(names, root, drop_ins))
 
 
 @dataclass(frozen=True)
@@ -207,9 +214,8 @@ def _edited(base: Unit, remove: list[str], add: list[str], program: str | None) 
     removals, additions = items(remove, "remove"), items(add, "add")
     both = set(removals) & set(additions)
     if both:
-        raise GpuError(
-            "an argument removed or added", f"{sorted(set(remove) & set(add))} in both", "remove, add", "keep one"
-        )
+        names = ", ".join(" ".join(word.raw for word in item) for item in sorted(both, key=str))
+        raise GpuError("each argument either removed or added", f"{names} in both", "remove, add", "keep one of them")
     if additions and not any(command.runs(program) for command in base.commands):
         raise GpuError(
             f"a command of {base.name} to add arguments to",
@@ -239,10 +245,7 @@ def plan(
     if not remove and not add:
         reason = "no edit is wanted"
     if after != vendor:
-        text, reason = (
-            _render(base, after),
-            f"the command of {unit.name} differs from the one wanted without this drop-in",
-        )
+        text, reason = _render(base, after), f"without this drop-in the command is {'; '.join(vendor) or 'missing'}"
         _must_win(base.with_drop_in(path, text), path, after)
     return DropInPlan(path, unit.text_of(path), text, before, after, reason)
 
@@ -251,9 +254,8 @@ def _must_win(unit: Unit, path: str, wanted: tuple[str, ...]) -> None:
     if tuple(command.text for command in unit.commands) == wanted:
         return
     name = path.rsplit("/", 1)[-1]
-    later = [
-        s.path for s in unit.drop_ins if s.name > name and ("Service", "ExecStart") in {x[:2] for x in settings(s.text)}
-    ]
+    command = ("Service", "ExecStart")
+    later = [s.path for s in unit.drop_ins if s.name > name and command in {x[:2] for x in settings(s.text)}]
     raise GpuError(
         f"{path} to decide the command",
         "a drop-in that is read later sets ExecStart too",
@@ -287,3 +289,8 @@ def parse_show(text: str) -> dict[str, str]:
         if separator:
             found[key] = f"{found[key]}\n{value}" if key in found else value
     return found
+
+
+def loaded_argv(text: str) -> tuple[str, ...]:
+    """The command lines in the ExecStart property that systemd shows."""
+    return tuple(re.findall(r"argv\[\]=(.*?) ; (?:ignore_errors|flags)=", text))
