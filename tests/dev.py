@@ -22,8 +22,9 @@ def test(rest: list[str]) -> None:
 
 
 def unit(rest: list[str]) -> None:
-    """the unit tests"""
-    _exec(sys.executable, "-m", "pytest", "tests/unit", *rest)
+    """the unit tests, or those of the paths given"""
+    paths = [] if any(not word.startswith("-") for word in rest) else ["tests/unit"]
+    _exec(sys.executable, "-m", "pytest", *paths, *rest)
 
 
 def lint(rest: list[str]) -> None:
