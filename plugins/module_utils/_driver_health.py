@@ -54,5 +54,5 @@ def _gpu_health(state: NodeState) -> Iterator[str]:
     for gpu in state.smi.gpus:
         if gpu.ecc_uncorrected_count:
             yield f"GPU {gpu.index} ({gpu.uuid}) counts {gpu.ecc_uncorrected_count} uncorrected ECC errors"
-        if gpu.recovery_action:
+        if gpu.recovery_action not in (None, "None"):
             yield f"GPU {gpu.index} ({gpu.uuid}) asks for recovery: {gpu.recovery_action}"
