@@ -124,7 +124,7 @@ module_name:
   type: str
   returned: success
   sample: nvidia-current
-path:
+file:
   description: The file.
   type: str
   returned: success
@@ -246,7 +246,7 @@ def result(verdict: Verdict, facts: GspFacts, change: Change) -> dict[str, Any]:
         **{name: getattr(verdict, name) for name in fields},
         "changed": change.changed,
         "diff": change.diff,
-        "path": facts.path,
+        "file": facts.path,
         "running_gsp": facts.running_gsp,
         "contradictions": [setting.to_dict() for setting in contradictions(facts, verdict.value)],
     }
