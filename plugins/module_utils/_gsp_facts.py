@@ -26,6 +26,8 @@ DEFAULT_ON = (560,)
 BEFORE_GSP = ("Tesla", "Fermi", "Kepler", "Maxwell", "Pascal", "Volta")
 SWITCHABLE = ("Turing", "Ampere", "Ada")
 UNKNOWN = "unknown"
+#: The driver's main module in modules.dep, not those beside it.
+_MODULE_FILE = re.compile(r"/(nvidia(?:-(?:current|tesla|legacy)(?:-(?!uvm|drm|modeset|peermem)\w+)*)?)\.ko[.\w]*:")
 
 
 def version_key(version: str) -> tuple[int, ...]:
@@ -84,7 +86,7 @@ def real_module_name(config: Config, kernel_release: str, root: str = "/") -> st
     if named:
         return named
     index = read_text(under(root, f"/lib/modules/{kernel_release}/modules.dep")) or ""
-    found = re.search(r"/(nvidia(?:-(?:current|tesla|legacy)[\w-]*?)?(?:-open)?)\.ko[.\w]*:", index)
+    found = _MODULE_FILE.search(index)
     if found:
         return found[1]
     is_debian = re.search(r"^ID=\"?debian\"?$", read_text(under(root, "/etc/os-release")) or "", re.MULTILINE)

@@ -64,7 +64,7 @@ class Source:
 def settings(text: str) -> tuple[tuple[str, str, str], ...]:
     """(section, key, value) in order: comments dropped, lines that end in a backslash joined."""
     found, section, pending = [], "", ""
-    for raw in text.splitlines():
+    for raw in (*text.splitlines(), ""):
         line = raw.strip()
         if line[:1] in ("#", ";"):
             continue  # also between the parts of a continued line
@@ -155,10 +155,10 @@ def _candidates(names: tuple[str, ...], root: str, more: tuple[str, ...]) -> tup
             for path in sorted(under(root, folder).glob("*.conf")):
                 # /lib is /usr/lib on merged systems: one file must not count twice.
                 found.setdefault(path.resolve(), Source(f"{folder}/{path.name}", read_text(path) or ""))
-    for path in more:
-        text = read_text(under(root, path))
+    for named in more:
+        text = read_text(under(root, named))
         if text is not None:
-            found.setdefault(under(root, path).resolve(), Source(path, text))
+            found.setdefault(under(root, named).resolve(), Source(named, text))
     return tuple(found.values())
 
 

@@ -10,13 +10,15 @@ module: modprobe_gsp
 short_description: Switch the GSP firmware of NVIDIA GPUs on or off
 version_added: 0.1.0
 description:
-  - Writes C(options <module> NVreg_EnableGpuFirmware=0) or C(=1) under the name that the kernel module really has on the host
-    (C(nvidia-current) with Debian's packages, C(nvidia) elsewhere), and nothing else. Other lines of the file stay.
+  - Writes C(options <module> NVreg_EnableGpuFirmware=0) or C(=1) under the name that the kernel module really has on
+    the host (C(nvidia-current) with Debian's packages, C(nvidia) elsewhere), and nothing else. Other lines of the
+    file stay.
   - Says whether the initramfs must be rebuilt and whether a boot is needed, and why; it does neither.
   - Judges what runs by what the driver does (the C(GPU Firmware) line of each GPU below C(/proc/driver/nvidia) and
-    C(nvidia-smi)), never by C(/proc/driver/nvidia/params) alone, since open kernel modules show the option there and ignore it.
-  - Refuses to disable GSP with open kernel modules, on Hopper and newer and on GPUs that it does not know, and where MIG or vGPU
-    is wanted or on.
+    C(nvidia-smi)), never by C(/proc/driver/nvidia/params) alone, since open kernel modules show the option there and
+    ignore it.
+  - Refuses to disable GSP with open kernel modules, on Hopper and newer and on GPUs that it does not know, and where
+    MIG or vGPU is wanted or on.
   - Does nothing for drivers older than 510, for GPUs older than Turing, and on hosts without an NVIDIA GPU.
 author:
   - t9k.gpu maintainers (@t9k)
@@ -31,10 +33,11 @@ options:
   mode:
     description:
       - V(disabled) switches GSP off, V(enabled) switches it on.
-      - V(auto) never refuses. It disables GSP with proprietary modules on Turing, Ampere and Ada for drivers from 510 up to, but
-        not including, 525.105.17, whose release notes name the fix for C(Timeout waiting for RPC from GSP) (Xid 119).
-      - With later drivers V(auto) keeps a choice that the file already states, since reports of Xid 119 go on and somebody who
-        switched GSP off had a reason; where no choice is stated the driver's default stays.
+      - V(auto) never refuses. It disables GSP with proprietary modules on Turing, Ampere and Ada for drivers from 510
+        up to, but not including, 525.105.17, whose release notes name the fix for C(Timeout waiting for RPC from GSP)
+        (Xid 119).
+      - With later drivers V(auto) keeps a choice that the file already states, since reports of Xid 119 go on and
+        somebody who switched GSP off had a reason; where no choice is stated the driver's default stays.
       - Where GSP must be on (open modules, Hopper and newer, MIG, vGPU), V(auto) removes a C(=0) from the file.
     type: str
     choices: [auto, disabled, enabled]
@@ -50,23 +53,29 @@ options:
   path:
     description:
       - The file to write, in C(/etc/modprobe.d).
-      - modprobe reads all its files in the order of their names and the last value wins. A line in a file that is read later and
-        says otherwise is an error that names it.
+      - modprobe reads all its files in the order of their names and the last value wins. A line in a file that is
+        read later and says otherwise is an error that names it.
     type: path
     default: /etc/modprobe.d/nvidia-gsp.conf
   driver_version:
-    description: Version of the driver that the next boot loads. By default it is read from the module on disk, then from the loaded one.
+    description:
+      - Version of the driver that the next boot loads. By default it is read from the module on disk, then from the
+        loaded one.
     type: str
   flavour:
     description: Kernel modules that the next boot loads. By default read like O(driver_version).
     type: str
     choices: [open, proprietary]
   architecture:
-    description: Architectures of the GPUs, such as V(Ampere), for devices whose PCI id is not known. By default found from PCI ids.
+    description:
+      - Architectures of the GPUs, such as V(Ampere), for devices whose PCI id is not known. By default found from PCI
+        ids.
     type: list
     elements: str
   module_name:
-    description: The kernel module's real name. By default found from modprobe's C(install) lines, the installed modules, the distribution.
+    description:
+      - The kernel module's real name. By default found from modprobe's C(install) lines, the installed modules, the
+        distribution.
     type: str
   smi_timeout:
     description: Seconds to wait for C(nvidia-smi).
@@ -75,7 +84,7 @@ options:
 seealso:
   - module: t9k.gpu.systemd_unit_patch
 notes:
-  - To rebuild the initramfs use C(update-initramfs -u) when RV(ignore:initramfs_needed) is true.
+  - To rebuild the initramfs use C(update-initramfs -u) when RV(initramfs_needed) is true.
 """
 
 EXAMPLES = r"""
@@ -115,7 +124,7 @@ module_name:
   type: str
   returned: success
   sample: nvidia-current
-path:
+file:
   description: The file.
   type: str
   returned: success
@@ -135,7 +144,8 @@ contradictions:
   type: list
   elements: dict
   returned: success
-  sample: [{"module": "nvidia", "option": "NVreg_EnableGpuFirmware", "value": "1", "path": "/lib/modprobe.d/a.conf", "line": 3}]
+  sample:
+    - {module: nvidia, option: NVreg_EnableGpuFirmware, value: "1", path: /lib/modprobe.d/zz.conf, line: 3}
 initramfs_needed:
   description: Whether the initramfs must be rebuilt to hold the file.
   type: bool
@@ -236,7 +246,7 @@ def result(verdict: Verdict, facts: GspFacts, change: Change) -> dict[str, Any]:
         **{name: getattr(verdict, name) for name in fields},
         "changed": change.changed,
         "diff": change.diff,
-        "path": facts.path,
+        "file": facts.path,
         "running_gsp": facts.running_gsp,
         "contradictions": [setting.to_dict() for setting in contradictions(facts, verdict.value)],
     }

@@ -10,15 +10,16 @@ module: systemd_unit_patch
 short_description: Edit arguments of a systemd service's command through a drop-in
 version_added: 0.1.0
 description:
-  - Removes arguments from C(ExecStart) of a service, or adds some, by a drop-in below C(/etc/systemd/system) that resets and rewrites
-    the command. The unit's own file is never touched. The program, its prefixes, the other arguments and their quoting stay.
-  - The drop-in is always computed from the unit without it. It is written only where it changes the command, and removed where the
-    unit does not need it any more, for example after an upgrade of its package.
-  - A unit in C(/etc/systemd/system) that replaces the packaged one is respected, and so are other drop-ins. One that is read later and
-    sets C(ExecStart) is an error that names it.
+  - Removes arguments from C(ExecStart) of a service, or adds some, by a drop-in below C(/etc/systemd/system) that
+    resets and rewrites the command. The unit's own file is never touched. The program, its prefixes, the other
+    arguments and their quoting stay.
+  - The drop-in is always computed from the unit without it. It is written only where it changes the command, and
+    removed where the unit does not need it any more, for example after an upgrade of its package.
+  - A unit in C(/etc/systemd/system) that replaces the packaged one is respected, and so are other drop-ins. One that
+    is read later and sets C(ExecStart) is an error that names it.
   - Warns where the packaged unit file was edited by hand, because the next upgrade of its package undoes that.
-  - Does not restart the service, and reloads systemd only if asked to, because C(systemctl daemon-reload) can take GPUs away from
-    running containers.
+  - Does not restart the service, and reloads systemd only if asked to, because C(systemctl daemon-reload) can take
+    GPUs away from running containers.
 author:
   - t9k.gpu maintainers (@t9k)
 attributes:
@@ -31,8 +32,8 @@ attributes:
 options:
   unit:
     description:
-      - The services, with or without C(.service). Aliases stand for their unit; a unit named twice counts once; an instance counts as
-        covered where its template is named too.
+      - The services, with or without C(.service). Aliases stand for their unit; a unit named twice counts once; an
+        instance counts as covered where its template is named too.
     type: list
     elements: str
     required: true
@@ -40,8 +41,8 @@ options:
   remove:
     description:
       - Arguments to remove wherever they occur, each as it is written in a unit file.
-      - V(--flag) removes the word alone and never C(--flag=value). V(--flag=value) and V(--flag value) stand for each other and remove
-        both spellings.
+      - V(--flag) removes the word alone and never C(--flag=value). V(--flag=value) and V(--flag value) stand for each
+        other and remove both spellings.
       - Words inside a quoted argument, such as a script for C(sh -c), are not looked into.
     type: list
     elements: str
@@ -52,11 +53,14 @@ options:
     elements: str
     default: []
   program:
-    description: Edit only the commands that run this program, by its path or its name. By default every command of the unit is edited.
+    description:
+      - Edit only the commands that run this program, by its path or its name. By default every command of the unit is
+        edited.
     type: str
   drop_in:
     description:
-      - File name of the drop-in. One name holds one set of edits, so tasks for the same unit that are apart need names of their own.
+      - File name of the drop-in. One name holds one set of edits, so tasks for the same unit that are apart need
+        names of their own.
       - If it is there before, it is replaced.
     type: str
     default: 50-t9k-gpu.conf
@@ -70,7 +74,8 @@ options:
     type: bool
     default: false
   daemon_reload:
-    description: Whether systemd is told to read its units again after a change, or where it says that its view is out of date.
+    description:
+      - Whether systemd is told to read its units again after a change, or where it says that its view is out of date.
     type: bool
     default: false
 """
@@ -257,8 +262,8 @@ def warn(module: AnsibleModule, outcome: Outcome, says: dict[str, str]) -> None:
     path = outcome.unit.fragment.path
     if outcome.edited:
         module.warn(
-            f"{path} was edited by hand and the next upgrade of its package undoes that: reinstall the package to get its "
-            "own file back, and let this module's drop-in do the edit."
+            f"{path} was edited by hand and the next upgrade of its package undoes that: reinstall the package to get "
+            "its own file back, and let this module's drop-in do the edit."
         )
     loaded = loaded_argv(says.get("ExecStart", ""))
     from_files = tuple(command.argv for command in outcome.unit.commands)
@@ -269,7 +274,7 @@ def warn(module: AnsibleModule, outcome: Outcome, says: dict[str, str]) -> None:
 def prepare(module: AnsibleModule, run: Run) -> list[Outcome]:
     """Every unit's plan, before anything is changed."""
     params, found = module.params, {}
-    edits = (params["remove"], params["add"]) if params["state"] == "present" else ([], [])
+    remove, add = (params["remove"], params["add"]) if params["state"] == "present" else ([], [])
     for name in distinct(params["unit"]):
         says = shown(run, name)
         try:
@@ -281,7 +286,7 @@ def prepare(module: AnsibleModule, run: Run) -> list[Outcome]:
             continue
         if unit.name in found:  # by an alias
             continue
-        planned = plan(unit, *edits, drop_in=params["drop_in"], program=params["program"])
+        planned = plan(unit, remove, add, params["drop_in"], params["program"])
         edited, stale = vendor_edited(unit.fragment.path, ROOT), says.get("NeedDaemonReload") == "yes"
         found[unit.name] = Outcome(unit.name, unit, planned, None, edited, stale)
         warn(module, found[unit.name], says)
