@@ -56,12 +56,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Evidence:
-    """``links``: the matrix of ``nvidia-smi topo -m``; empty if it is not known."""
+    """``links``: the matrix of ``nvidia-smi topo -m``; empty if it is not known. ``gpu_count``: what nvidia-smi lists."""
 
     report: p2p.Report
     links: Sequence[Sequence[str]] = ()
     thresholds: Sequence[Threshold] = ()
     require_peer_access: bool = False
+    gpu_count: int | None = None
     groups: Mapping[str, tuple[Pair, ...]] = field(init=False)
     count: int = field(init=False)
 

@@ -73,6 +73,9 @@ def _run(evidence: Evidence) -> Iterator[Reason]:
         yield Reason("cuda_error", "fail", f"the test stopped with: {error}")
     if not evidence.count:
         yield Reason("incomplete", "fail", "the test printed no measurement")
+    elif evidence.gpu_count is not None and evidence.count < evidence.gpu_count:
+        message = f"nvidia-smi lists {evidence.gpu_count} GPUs, the test saw {evidence.count}"
+        yield Reason("missing_gpu", "fail", message, None, None, evidence.count, evidence.gpu_count)
     elif evidence.report.missing:
         names = ", ".join(evidence.report.missing)
         yield Reason("incomplete", "fail", f"the output is cut off or has holes: {names}")

@@ -187,6 +187,13 @@ def test_no_measurement_is_no_pass(report: p2p.Report, rule: str) -> None:
     assert found.verdict == "fail" and found.reasons[0].rule == rule
 
 
+def test_a_gpu_that_the_test_did_not_see() -> None:
+    values, links = machine(3, "NV18", 390.0)
+    (reason,) = verdict(values, links, gpu_count=4).reasons
+    assert (reason.rule, reason.severity) == ("missing_gpu", "fail")
+    assert reason.message == "nvidia-smi lists 4 GPUs, the test saw 3"
+
+
 def test_no_cut_of_a_real_output_is_ok(fixtures: Path) -> None:
     text = (fixtures / "a100-sxm4-x8/p2pBandwidthLatencyTest.txt").read_text()
     for cut in range(0, text.rindex("2.44"), 211):
