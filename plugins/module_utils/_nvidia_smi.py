@@ -86,7 +86,7 @@ def classify(result: Result, timeout_s: int | None = None) -> SmiReport:
     if result.missing:
         return _report("not_installed", result.stderr)
     if result.timed_out:
-        return _report("timeout", f"no answer within {timeout_s} s" if timeout_s else "")
+        return _report("timeout", f"no answer within {timeout_s} s; {result.stderr}" if timeout_s else result.stderr)
     report = parse(result.stdout)
     outside = "\n".join([*report.warnings, *result.stderr.splitlines()])
     if report.gpus and result.rc in (0, _INFOROM_CORRUPTED):
@@ -157,4 +157,4 @@ def _with(report: SmiReport, status: str, found: str) -> SmiReport:
 
 def _start(output: str) -> str:
     """The first words of an output, on one line."""
-    return " ".join(output[:2000].split())[:300].rstrip(".")
+    return " ".join(output[:2000].split())[:300].rstrip(".; ")

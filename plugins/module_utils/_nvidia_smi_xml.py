@@ -32,7 +32,6 @@ _WORDS = {"enabled": True, "yes": True, "on": True, "active": True, "disabled": 
 
 
 _DOCTYPE = re.compile(r'<!DOCTYPE\s+nvidia_smi_log\s+SYSTEM\s+"(?:nvsmi_device_(v\d+)\.dtd|[^"\[\]<>]*)"\s*>')
-_PROCESS_NAME = re.compile(r"<process_name>.{0,8192}?</process_name>", re.DOTALL)
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -62,7 +61,12 @@ def read_document(document: str) -> tuple[Element, str | None]:
         return _root(plain), schema
     except DocumentError:
         # A process may be named anything, and not every version escapes that.
-        return _root(_NOT_XML.sub("", _PROCESS_NAME.sub("<process_name/>", plain))), schema
+        return _root(_NOT_XML.sub("", _without_process_names(plain))), schema
+
+
+def _without_process_names(plain: str) -> str:
+    head, *pieces = plain.split("<process_name>")
+    return head + "".join("<process_name/>" + piece.partition("</process_name>")[2] for piece in pieces)
 
 
 def _root(plain: str) -> Element:

@@ -97,13 +97,19 @@ def scan(root: str = "/") -> tuple[PciDevice, ...]:
         names = sorted(os.listdir(folder))  # noqa: PTH208 - names are all that is wanted
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return ()
-    found = (_read(folder / name) for name in names)
-    return tuple(device for device in found if device is not None)
+    return tuple(_read(folder / name) for name in names if _is_nvidia(f"{folder}/{name}/vendor"))
 
 
-def _read(folder: Path) -> PciDevice | None:
-    if _hexadecimal(folder / "vendor") != NVIDIA:
-        return None
+def _is_nvidia(path: str) -> bool:
+    """Without the comfort of ``read_text``: a server has hundreds of devices, nearly all of other vendors."""
+    try:
+        with open(path, "rb", buffering=0) as stream:
+            return stream.read(16).strip().lower() == b"0x10de"
+    except OSError:
+        return False
+
+
+def _read(folder: Path) -> PciDevice:
     return PciDevice(
         address=normal_address(folder.name) or folder.name.lower(),
         vendor_id=NVIDIA,
