@@ -171,8 +171,10 @@ def _number(word: str) -> float | None:
 
 
 def _square(rows: list[list[float | None]], count: int) -> Matrix:
-    filled = [[*row, *[None] * (count - len(row))] for row in rows]
-    return tuple(tuple(row) for row in [*filled, *[[None] * count] * (count - len(rows))])
+    def cell(i: int, j: int) -> float | None:
+        return rows[i][j] if i < len(rows) and j < len(rows[i]) else None
+
+    return tuple(tuple(cell(i, j) for j in range(count)) for i in range(count))
 
 
 def render(report: Report, gap: str = " ") -> str:

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Building the peer-to-peer tests once, and finding them again. Private: subject to change without notice.
 
-The samples' test is one source file that needs the samples' common headers: one nvcc call builds it from every layout there
-has been, so their make and CMake files are not used. nvbandwidth is built by its own CMake file.
+The samples' test is one source file that needs the samples' common headers: one nvcc call builds it from every layout
+there has been, so their make and CMake files are not used. nvbandwidth is built by its own CMake file.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _no_source(missing: str, folder: str, where: str) -> GpuError:
         wanted=f"the source of the peer-to-peer test ({missing})",
         found="no such file" if Path(folder).is_dir() else "no such folder",
         where=folder,
-        next_step=f"install Debian's nvidia-cuda-samples, or give source a copy of {where}, or give binary a built program",
+        next_step=f"install Debian's nvidia-cuda-samples, give source a copy of {where}, or give a built binary",
     )
 
 
@@ -90,20 +90,23 @@ def find_nvcc(run: Run, given: str | None) -> tuple[str, str]:
         wanted="the CUDA compiler nvcc",
         found="no working nvcc",
         where=given or ", ".join(_PROGRAMS),
-        next_step="install the CUDA toolkit (Debian: nvidia-cuda-toolkit), name it with nvcc, or give binary a built program",
+        next_step="install the CUDA toolkit (Debian: nvidia-cuda-toolkit), name it with nvcc, or give a built binary",
     )
 
 
 def cuda_architectures(run: Run, given: Sequence[str]) -> tuple[str, ...]:
     """Like ``("80", "90")``: given, or the compute capabilities that nvidia-smi reports."""
-    result = run(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"], timeout_s=60) if not given else None
-    said = list(given) if result is None else result.stdout.splitlines() if result.ok else []
+    said, heard, where = list(given), ", ".join(given), "cuda_architectures"
+    if not given:
+        result = run(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"], timeout_s=60)
+        said = result.stdout.splitlines() if result.ok else []
+        heard, where = (result.stdout + result.stderr).strip()[:200], " ".join(result.argv)
     found = {word.strip().replace(".", "") for word in said if re.fullmatch(r"\d{1,2}\.?\d", word.strip())}
     if not found or (given and len(found) != len(set(given))):
         raise GpuError(
             wanted="the GPUs' compute capabilities, to build for",
-            found=", ".join(given) or (result.stdout + result.stderr).strip()[:200] if result else ", ".join(given),
-            where="cuda_architectures" if given else "nvidia-smi --query-gpu=compute_cap",
+            found=heard or "nothing",
+            where=where,
             next_step="set cuda_architectures, for example to ['90'] for Hopper",
         )
     return tuple(sorted(found, key=int))
@@ -150,6 +153,6 @@ def _build_failed(result: Result, timeout_s: int) -> GpuError:
         wanted="the peer-to-peer test built",
         found=why or f"exit status {result.rc} and no word",
         where=" ".join(result.argv),
-        next_step="use sources at the tag of the installed CUDA version (nvbandwidth: cmake and Boost's program_options "
-        "are needed too), or give binary a built program",
+        next_step="use sources at the tag of the installed CUDA version (nvbandwidth needs cmake and Boost's "
+        "program_options too), or give a built binary",
     )

@@ -56,7 +56,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Evidence:
-    """``links``: the matrix of ``nvidia-smi topo -m``; empty if it is not known. ``gpu_count``: what nvidia-smi lists."""
+    """``links``: the matrix of ``nvidia-smi topo -m``, empty if not known. ``gpu_count``: what nvidia-smi lists."""
 
     report: p2p.Report
     links: Sequence[Sequence[str]] = ()

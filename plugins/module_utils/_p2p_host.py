@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What on this host can send peer-to-peer traffic a longer way: IOMMU and ACS. Private: subject to change without notice.
+"""What can send peer-to-peer traffic a longer way: IOMMU and ACS. Private: subject to change without notice.
 
 Only sysfs and procfs are read; nothing is ever written to a PCI device.
 """
@@ -27,9 +27,10 @@ def cautions(addresses: Iterable[str], root: str = "/") -> list[str]:
     found = []
     translated = [address for address in known if _translated(address, root)]
     if translated:
-        said = _command_line(root)
+        words = _command_line(root)
+        said = f" (kernel command line: {words})" if words else ""
         found.append(
-            f"The IOMMU translates for {_names(translated)}{f' (kernel command line: {said})' if said else ''}. Traffic "
+            f"The IOMMU translates for {_names(translated)}{said}. Traffic "
             "between PCIe GPUs may go through the root complex or hang; bare metal wants iommu=pt or no IOMMU. "
             "In a virtual machine this is the guest's own IOMMU"
         )

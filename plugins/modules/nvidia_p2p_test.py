@@ -14,8 +14,8 @@ description:
   - Runs C(p2pBandwidthLatencyTest) of NVIDIA's CUDA samples, or C(nvbandwidth), and reads every matrix it prints.
   - Judges the measurements by thresholds for the GPU model and by the machine's own topology. Pairs of GPUs that
     C(nvidia-smi topo -m) shows as connected in the same way are each other's yardstick.
-  - Builds the test from source when no built program is given, and keeps it for the next run by CUDA version, GPU architecture and
-    source.
+  - Builds the test from source when no built program is given, and keeps it for the next run by CUDA version,
+    GPU architecture and source.
   - Looks at the IOMMU and at PCIe ACS, which can slow peer-to-peer traffic down. It never changes them.
 options:
   tool:
@@ -28,7 +28,8 @@ options:
     type: path
   source:
     description:
-      - The folder with the test's source. For the samples its root (with C(Common) and C(Samples)) or the test's own folder.
+      - The folder with the test's source. For the samples their root (with C(Common) and C(Samples)), or the test's own
+        folder.
       - The default is where Debian's package C(nvidia-cuda-samples) puts them.
     type: path
     default: /usr/share/doc/nvidia-cuda-toolkit/examples
@@ -40,7 +41,7 @@ options:
     description: The CUDA compiler. The default is C(nvcc) on the path, then C(/usr/local/cuda/bin/nvcc).
     type: path
   cuda_architectures:
-    description: The compute capabilities to build for, such as V(90) or V(9.0). The default is what C(nvidia-smi) reports.
+    description: The compute capabilities to build for, such as V(90). The default is what C(nvidia-smi) reports.
     type: list
     elements: str
     default: []
@@ -49,7 +50,7 @@ options:
     type: int
     default: 600
   force:
-    description: Run the test although processes use the GPUs or MIG is on. Both sides suffer, and the measurements mean little.
+    description: Run the test although processes use the GPUs or MIG is on. The measurements then mean little.
     type: bool
     default: false
   thresholds:
@@ -92,7 +93,7 @@ attributes:
     description: Will return details on what has changed.
     support: none
 notes:
-  - In check mode the test does not run. O(ignore:changed) tells whether a program would be built.
+  - In check mode the test does not run; the result tells whether a program would be built.
   - The GPUs are numbered as C(nvidia-smi) numbers them.
 """
 
@@ -134,8 +135,8 @@ p2p:
       returned: always
       sample: 8 GPUs, 56 directed pairs, 1 findings
     reasons:
-      description: What is wrong. Each has RV(ignore:rule), V(warn) or V(fail) as RV(ignore:severity), RV(ignore:message), and where it
-        is about two GPUs RV(ignore:pair), RV(ignore:matrix), RV(ignore:measured) and RV(ignore:expected).
+      description: What is wrong. Each has C(rule), C(severity) (V(warn) or V(fail)) and C(message), and where it is
+        about two GPUs C(pair), C(matrix), C(measured) and C(expected).
       type: list
       elements: dict
       returned: always
@@ -163,9 +164,10 @@ p2p:
       returned: when the test ran
     matrices:
       description:
-        - Square matrices, row by row; a row is a source GPU, a column a target GPU. A cell that was not measured is null.
-        - The names are C(connectivity), C(unidirectional_p2p_disabled_gb_per_s), C(unidirectional_p2p_enabled_gb_per_s),
-          C(bidirectional_p2p_disabled_gb_per_s), C(bidirectional_p2p_enabled_gb_per_s), C(gpu_latency_p2p_disabled_us),
+        - Square matrices, row by row; a row is a source GPU, a column a target GPU. What was not measured is null.
+        - The names are C(connectivity), C(unidirectional_p2p_disabled_gb_per_s),
+          C(unidirectional_p2p_enabled_gb_per_s), C(bidirectional_p2p_disabled_gb_per_s),
+          C(bidirectional_p2p_enabled_gb_per_s), C(gpu_latency_p2p_disabled_us),
           C(cpu_latency_p2p_disabled_us), C(gpu_latency_p2p_enabled_us) and C(cpu_latency_p2p_enabled_us).
       type: dict
       returned: when the test ran
@@ -233,7 +235,9 @@ def program(params: dict[str, Any], run: Run, check_mode: bool) -> tuple[str, bo
     """The program to run, and whether it was (or in check mode: would be) built for it."""
     if params["binary"]:
         if not Path(params["binary"]).is_file() and not check_mode:
-            raise GpuError("the built test", "no such file", params["binary"], "correct binary, or leave it out to build")
+            raise GpuError(
+                "the built test", "no such file", params["binary"], "correct binary, or leave it out to build"
+            )
         return params["binary"], False
     source = _p2p_build.find_source(params["tool"], params["source"])
     nvcc, version = _p2p_build.find_nvcc(run, params["nvcc"])
@@ -250,7 +254,9 @@ def idle_gpus(run: Run, force: bool) -> tuple[Any, ...]:
     """The GPUs, which must be idle and whole unless the user says otherwise."""
     report = _nvidia_smi.query(run, 60)
     if report.status != "ok":
-        raise GpuError("working GPUs to test", f"{report.status}: {report.message}", "nvidia-smi", "repair the driver first")
+        raise GpuError(
+            "working GPUs to test", f"{report.status}: {report.message}", "nvidia-smi", "repair the driver first"
+        )
     busy = [f"GPU {gpu.index}: {gpu.process_count} processes" for gpu in report.gpus if gpu.process_count]
     busy += [f"GPU {gpu.index}: in MIG mode" for gpu in report.gpus if gpu.mig_mode_current]
     if busy and not force:
@@ -308,14 +314,23 @@ def test(params: dict[str, Any], run: Run, binary: str) -> dict[str, Any]:
     }
 
 
+def prediction(params: dict[str, Any], run: Run) -> dict[str, Any]:
+    """What check mode says. Sources and compiler may be what an earlier task would have installed."""
+    told = {"verdict": "not_run", "note": "check mode: the test does not run", "reasons": [], "program": ""}
+    try:
+        binary, built = program(params, run, check_mode=True)
+    except GpuError as error:
+        return {"changed": True, "p2p": {**told, "note": f"{told['note']}; nothing to build it with yet: {error}"}}
+    return {"changed": built, "p2p": {**told, "program": binary}}
+
+
 def main() -> None:
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     run = runner(module)
+    if module.check_mode:
+        module.exit_json(**prediction(module.params, run))
     try:
-        binary, built = program(module.params, run, module.check_mode)
-        if module.check_mode:
-            told = {"verdict": "not_run", "note": "check mode: the test does not run", "reasons": [], "program": binary}
-            module.exit_json(changed=built, p2p=told)
+        binary, built = program(module.params, run, check_mode=False)
         p2p = test(module.params, run, binary)
     except GpuError as error:
         module.fail_json(msg=str(error))
