@@ -85,6 +85,12 @@ def gpu_problems(gpu: Mapping[str, Any]) -> tuple[str, ...]:
         found.append(f"{gpu['ecc_uncorrected_count']} uncorrected ECC errors")
     if (_text(gpu.get("recovery_action")) or "None").lower() not in ("none", "n/a"):
         found.append(f"recovery action wanted: {gpu['recovery_action']}")
+    if gpu.get("lost") is True:
+        found.append("does not answer")
+    if gpu.get("remapped_rows_failure") is True:
+        found.append("a memory row could not be remapped")
+    if gpu.get("remapped_rows_pending") is True or gpu.get("retired_pages_pending") is True:
+        found.append("memory waits to be retired")
     pending = gpu.get("mig_mode_pending")
     if pending is not None and gpu.get("mig_mode_current") is not None and pending != gpu["mig_mode_current"]:
         found.append(f"MIG mode change is pending ({'on' if pending else 'off'} after a reset)")
@@ -102,6 +108,8 @@ def _problems(facts: Mapping[str, Any], gpus: Sequence[Any]) -> tuple[str, ...]:
     found = [str(problem) for problem in items(facts.get("problems"))]
     for position, gpu in enumerate(gpus):
         number = mapping(gpu).get("index", position)
+        if any(problem.startswith((f"GPU {number} ", f"GPU {number}:")) for problem in found):
+            continue  # whoever wrote ``problems`` has told it already
         found += [f"GPU {number}: {problem}" for problem in gpu_problems(mapping(gpu))]
     test = mapping(facts.get("p2p"))
     if test.get("verdict") == "fail":
