@@ -42,6 +42,7 @@ def play(rest: list[str]) -> None:
     playbook = rest.pop(0) if rest and rest[0].endswith(".yml") else "playbooks/site.yml"
     lab = Path(os.environ["T9K_GPU_CACHE"]) / "labs/demo"
     inventories = ["-i", str(lab / "inventory.yml"), "-i", "tests/lab/inventory/demo.yml"]
+    inventories += ["-e", "driver_serial=100%"]
     _exec("ansible-playbook", playbook, *inventories, *rest, **_cluster_environment())
 
 

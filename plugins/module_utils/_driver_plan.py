@@ -20,6 +20,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils import (
     _modprobe,
     _systemd_unit,
 )
+from ansible_collections.t9k.gpu.plugins.module_utils._apt import Transaction
 from ansible_collections.t9k.gpu.plugins.module_utils._apt_sources import Entry, parse
 from ansible_collections.t9k.gpu.plugins.module_utils._driver_packages import PackagePlan
 from ansible_collections.t9k.gpu.plugins.module_utils._driver_wanted import Wanted
@@ -48,6 +49,7 @@ class Target:
     driver_version: str
     kernel_modules: str
     packages: PackagePlan | None = None  # None: the packages are right already
+    transaction: Transaction = Transaction()
     source: Entry | None = None  # what must stand in the collection's own apt source file
     vendor_persistence_off: bool = False  # the unit these packages bring starts with --no-persistence-mode
 
@@ -109,7 +111,11 @@ def _install(state: NodeState, target: Target) -> Iterator[Step]:
     if target.packages is None:
         return
     before = state.driver.driver_version if state.driver else "none"
-    data = {"packages": list(target.packages.packages), "driver_version": target.driver_version}
+    data = {
+        "packages": list(target.packages.install),
+        "local": any(package.endswith(".deb") for package in target.packages.install),
+        "transaction": target.transaction.to_dict(),
+    }
     yield Step("install", f"driver {before} installed, {target.driver_version} wanted", disturbs=True, data=data)
 
 
@@ -141,7 +147,8 @@ def gsp_verdict(state: NodeState, wanted: Wanted, target: Target) -> _gsp.Verdic
 def _gsp_option(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
     verdict = gsp_verdict(state, wanted, target)
     if verdict.action in ("write", "remove"):
-        yield Step("gsp", verdict.reason, data={"mode": wanted.gsp})
+        data = {"mode": wanted.gsp, "driver_version": target.driver_version, "flavour": target.kernel_modules}
+        yield Step("gsp", verdict.reason, data=data)
 
 
 def _persistence(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:

@@ -42,9 +42,10 @@ def faults(state: NodeState, supported: Mapping[str, Any]) -> Iterator[GpuError]
         )
 
 
-def target_faults(state: NodeState, wanted: Wanted, target: Target) -> Iterator[GpuError]:
+def target_faults(state: NodeState, wanted: Wanted, target: Target) -> Iterator[GpuError | str]:
     """What only the chosen driver tells: room, signing, and GSP that may not be switched as asked."""
     if target.packages is not None:
+        yield from target.packages.faults
         yield from _room(state)
         if target.packages.module_build == "dkms":
             yield from _signing(state)

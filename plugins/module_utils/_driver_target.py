@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils import _apt, _apt_preview, _apt_sources, _driver_packages, _pci
+from ansible_collections.t9k.gpu.plugins.module_utils._apt import Transaction
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
+from ansible_collections.t9k.gpu.plugins.module_utils._driver_packages import PackagePlan
 from ansible_collections.t9k.gpu.plugins.module_utils._driver_plan import Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver_wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._installed_driver import InstalledDriver
@@ -89,19 +91,26 @@ def resolve(run: Run, state: NodeState, wanted: Wanted, supported_os: Mapping[st
     driver = state.driver
     entry = source_entry(state, wanted, supported_os)
     if driver is not None and satisfied(driver, state, wanted, branch, modules):
-        return Target(driver.driver_version, driver.kernel_modules, None, entry)
+        return Target(driver.driver_version, driver.kernel_modules, source=entry)
     request = _request(state, wanted, branch, modules)
     if entry is None and _lists_are_fresh(state):
-        plan = _packages(run, request)
+        plan, transaction = _packages(run, request, wanted)
     else:
         with _apt_preview.preview(run, entry) as previewing:
-            plan = _packages(previewing, request)
+            plan, transaction = _packages(previewing, request, wanted)
     packages = None if _in_place(plan, state) else plan
-    return Target(plan.driver_version, modules, packages, entry, bool(supported_os.get("persistence_off")))
+    return Target(
+        plan.driver_version, modules, packages, transaction, entry, bool(supported_os.get("persistence_off"))
+    )
 
 
-def _packages(run: Run, request: _driver_packages.Request) -> _driver_packages.PackagePlan:
-    return _driver_packages.plan(request, _apt.catalogue(run, request))
+def _packages(run: Run, request: _driver_packages.Request, wanted: Wanted) -> tuple[PackagePlan, Transaction]:
+    """The plan, and what apt says it would do: conflicts show here, before anything changes."""
+    offer = _apt.catalogue(run, request.kernel_release)
+    if wanted.source.kind == "local":
+        offer = _apt.local_catalogue(run, wanted.source.directory or "", offer)
+    plan = _driver_packages.plan(request, offer)
+    return plan, Transaction() if plan.faults else _apt.transaction(run, plan.install)
 
 
 def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> _driver_packages.Request:
@@ -117,6 +126,7 @@ def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> _dr
         module_build=wanted.module_build,
         source=wanted.source.kind,
         fabric_manager=wants_fabric_manager(state, wanted),
+        headers=wanted.headers,
     )
 
 

@@ -45,11 +45,11 @@ def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any
 
 def _target(
     run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any]
-) -> tuple[_driver_plan.Target | None, list[GpuError]]:
+) -> tuple[_driver_plan.Target | None, list[GpuError | str]]:
     """The target, or every fault that keeps the node from it; apt is not asked about a node that has one already."""
     if wanted.state == "absent":
         return None, []
-    faults = list(_driver_preflight.faults(state, supported))
+    faults: list[GpuError | str] = list(_driver_preflight.faults(state, supported))
     if faults:
         return None, faults
     try:
@@ -78,10 +78,19 @@ def _diff(state: NodeState, steps: tuple[_driver_plan.Step, ...]) -> list[dict[s
 def _changes(state: NodeState, step: _driver_plan.Step) -> list[Change]:
     if step.name == "files":
         return [Change(file["path"], state.files[file["path"]], file["content"]) for file in step.data["files"]]
-    if step.name in ("install", "remove"):
-        installed = {package.name: package.version for package in state.packages if package.installed}
-        names = [package.partition("=")[::2] for package in step.data["packages"]]
-        before = "".join(f"{name} {installed[name]}\n" for name, _version in names if name in installed)
-        after = "".join(f"{name} {version}\n" for name, version in names) if step.name == "install" else ""
-        return [Change("packages", before, after)]
+    if step.name == "install":
+        return [_packages_change(step.data["transaction"])]
+    if step.name == "remove":
+        versions = {package.label: package.version for package in state.packages}
+        return [Change("packages", "".join(f"{name} {versions[name]}\n" for name in step.data["packages"]), "")]
     return [Change(step.name, "", f"{step.reason}\n")]
+
+
+def _packages_change(transaction: Mapping[str, Any]) -> Change:
+    """Every package that apt said it would touch, with its version before and after."""
+    moves = [move for kind in ("install", "upgrade", "downgrade", "remove") for move in transaction[kind]]
+    sides = [
+        "".join(f"{move['name']} {move[side]}\n" for move in sorted(moves, key=lambda move: str(move["name"])) if move[side])
+        for side in ("before", "after")
+    ]
+    return Change("packages", *sides)

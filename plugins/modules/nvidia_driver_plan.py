@@ -120,7 +120,7 @@ options:
   headers:
     description: Whether missing kernel headers are a fault for modules built with dkms.
     type: str
-    choices: [required, ignored]
+    choices: [required, ignore]
     default: required
   reboot:
     description: Plan a reboot where one is needed, or only say that it is pending.
@@ -255,7 +255,7 @@ ARGUMENTS: dict[str, Any] = {
     "mig": {"type": "bool", "default": False},
     "vgpu": {"type": "bool", "default": False},
     "fabric_manager": {"type": "str", "choices": ["auto", "present", "absent"], "default": "auto"},
-    "headers": {"type": "str", "choices": ["required", "ignored"], "default": "required"},
+    "headers": {"type": "str", "choices": ["required", "ignore"], "default": "required"},
     "reboot": {"type": "str", "choices": ["auto", "never"], "default": "auto"},
     "drain": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
     "supported_os": {"type": "dict", "required": True},
@@ -281,9 +281,8 @@ def main() -> None:
     plan = _node_plan.make(run, state, Wanted.of(module.params), module.params["supported_os"])
     module.exit_json(
         changed=module.check_mode and bool(plan["steps"]),
-        diff=plan.pop("diff") if module.check_mode else [],
         has_gpu=True,
-        **plan,
+        **{**plan, "diff": plan["diff"] if module.check_mode else []},
     )
 
 
