@@ -6,11 +6,15 @@ and dependencies published for them.
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.t9k.gpu.plugins.module_utils import _apt
 from ansible_collections.t9k.gpu.plugins.module_utils._apt import (
     Available,
     Catalogue,
@@ -19,6 +23,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._apt import (
     parse_relations,
     parse_show,
 )
+from ansible_collections.t9k.gpu.plugins.module_utils._command import Result
 from ansible_collections.t9k.gpu.plugins.module_utils._driver_packages import PackagePlan, Request, branches, plan
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 
@@ -392,3 +397,53 @@ def test_branches(fixtures: Path) -> None:
     assert branches(MOVED) == ("580-server",)
     assert branches(CUDA) == ("580", "590", "595")
     assert branches(debian(fixtures, "bookworm")) == ("535",)
+
+
+# The plan in the hands of this machine's apt, with a repository and a dpkg database of its own.
+
+
+def stanza(e: Available, *more: str) -> str:
+    relations = (" | ".join(f"{n} ({o} {v})" if o else n for n, o, v in group) for group in e.depends)
+    depends = ", ".join(r for r in relations if r == "dkms" or "nvidia" in r)
+    lines = [f"Package: {e.name}", *more, f"Version: {e.version}", "Architecture: amd64", "Maintainer: a <a@b.c>"]
+    lines += [f"Depends: {depends}"] if depends else []
+    return "\n".join(
+        [*lines, f"Filename: {e.name}_{e.version}.deb", "Size: 1000", "MD5sum: " + "0" * 32, "Description: x\n"]
+    )
+
+
+@pytest.mark.skipif(not shutil.which("apt-get") or os.geteuid() != 0, reason="needs apt and root (in its own folder)")
+def test_a_downgrade_of_a_held_family_is_one_transaction_of_the_real_apt(tmp_path: Path) -> None:
+    for folder in ("repository", "lists/partial", "cache/archives/partial"):
+        (tmp_path / folder).mkdir(parents=True)
+    new = ubuntu("525", "-server", V525_NEW)
+    everything = [*ubuntu("525", "-server", V525), *new, entry("dkms", "3")]
+    (tmp_path / "repository/Packages").write_text("\n".join(stanza(e) for e in everything))
+    there = [entry("dkms", "3"), *(e for e in new if "-open" not in e.name and "headless" not in e.name)]
+    (tmp_path / "status").write_text("\n".join(stanza(e, "Status: hold ok installed") for e in there))
+    (tmp_path / "sources.list").write_text(f"deb [trusted=yes] file:{tmp_path}/repository ./\n")
+    (tmp_path / "apt.conf").write_text(
+        f'Dir::State::Lists "{tmp_path}/lists"; Dir::State::status "{tmp_path}/status"; Dir::Cache "{tmp_path}/cache";'
+        f' Dir::Etc::sourcelist "{tmp_path}/sources.list"; Dir::Etc::sourceparts "-"; APT::Sandbox::User "root";'
+        f' Dir::Etc::preferences "-"; Dir::Etc::preferencesparts "-"; APT::Architecture "amd64";'
+    )
+    environment = {**os.environ, "APT_CONFIG": str(tmp_path / "apt.conf"), "LC_ALL": "C"}
+
+    def run(argv: list[str], timeout_s: int | None = None, stdin: str | None = None) -> Result:
+        done = subprocess.run(argv, capture_output=True, text=True, env=environment)
+        return Result(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+    assert run(["apt-get", "-qq", "update"]).ok
+    planned = plan(ask("525", version="525.125.06", headers="ignore"), _apt.catalogue(run, "5.4.0-1-none"))
+    with pytest.raises(GpuError, match="libnvidia-compute-525-server"):
+        _apt.transaction(run, planned.packages[:1])  # the metapackage alone is not enough
+    found = _apt.transaction(run, planned.packages)
+    assert [move.name for move in found.downgrade] == [
+        "libnvidia-compute-525-server",
+        "nvidia-dkms-525-server",
+        "nvidia-driver-525-server",
+        "nvidia-kernel-common-525-server",
+        "nvidia-utils-525-server",
+    ]
+    assert set(found.held_changed) == {move.name for move in found.downgrade}
+    assert (found.upgrade, found.remove) == ((), ())
