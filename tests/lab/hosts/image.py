@@ -111,8 +111,8 @@ def content(system: str) -> tuple[dict[str, bytes], bytes]:
     files["etc/dpkg/dpkg.cfg.d/lab"] = b"force-unsafe-io\n"
     if system == "ubuntu-like":
         files.update(_ubuntu())
-    setup = b"systemctl enable gpu-stand-in.service\n" + (HERE / "os" / system / "setup.sh").read_bytes()
-    return files, setup
+    scripts = [HERE / "os" / system / "setup.sh", HERE / "os" / "kernel.sh"]
+    return files, f"kernel={platform.release()}\n".encode() + b"".join(script.read_bytes() for script in scripts)
 
 
 def _ubuntu() -> dict[str, bytes]:

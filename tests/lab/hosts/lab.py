@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import socket
 import tarfile
@@ -90,6 +91,8 @@ def wait_for_ssh(name: str, address: str, limit_s: float = WAIT_S) -> None:
 def _ensure_key(lab: Lab) -> None:
     lab.ssh_key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lab.control_sockets.mkdir(exist_ok=True, mode=0o700)
+    if lab.control_sockets.stat().st_uid != os.getuid():
+        raise machine.CommandError(f"{lab.control_sockets} belongs to another user")
     if not lab.ssh_key.exists():
         comment = f"lab {lab.name}"
         machine.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(lab.ssh_key)])
