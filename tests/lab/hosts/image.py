@@ -27,9 +27,9 @@ NAME = "localhost/t9k-gpu-lab"
 LABEL = "t9k.gpu.image"
 COMMAND = ["--change", 'CMD ["/sbin/init"]', "--change", "STOPSIGNAL SIGRTMIN+3"]
 PACKAGES = (
-    "systemd systemd-sysv dbus openssh-server python3 python3-apt iproute2 ca-certificates sudo kmod initramfs-tools "
-    "udev procps iputils-ping curl pciutils lsb-release gpg"
-).split()
+    *("systemd", "systemd-sysv", "dbus", "udev", "kmod", "initramfs-tools", "procps", "sudo", "gpg", "lsb-release"),
+    *("openssh-server", "python3", "python3-apt", "iproute2", "iputils-ping", "ca-certificates", "curl", "pciutils"),
+)
 
 
 def ensure(systems: Iterable[str]) -> dict[str, str]:

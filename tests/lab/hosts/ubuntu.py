@@ -1,8 +1,8 @@
 """The test packages of the host that presents itself as Ubuntu 22.04.
 
-Names, versions and relations follow Ubuntu's server driver families, so that holds, pins, upgrades and changes of branch
-are decisions of the real apt and dpkg. What the packages contain is a stand-in: links to the lab's own scripts, and text
-files in the places of libraries and kernel modules that tell the stand-ins which version is there.
+Names, versions and relations follow Ubuntu's server driver families, so that holds, pins, upgrades and changes of
+branch are decisions of the real apt and dpkg. What the packages contain is a stand-in: links to the lab's own scripts,
+and text files in the places of libraries and kernel modules that tell the stand-ins which version is there.
 """
 
 from __future__ import annotations
@@ -283,7 +283,7 @@ def _kernels(kernel: str) -> Iterator[Package]:
     for release, version in {kernel: f"{_number(kernel)}.1", OTHER_KERNEL: "5.15.0-91.101"}.items():
         headers = {f"usr/src/linux-headers-{release}/Makefile": "# stand-in\n"}
         headers[f"lib/modules/{release}/build"] = f"->/usr/src/linux-headers-{release}"
-        yield Package(f"linux-modules-{release}", version, {}, {f"lib/modules/{release}/modules.builtin": ""})
+        yield Package(f"linux-modules-{release}", version, {}, {f"lib/modules/{release}/kernel/README": "stand-in\n"})
         yield Package(f"linux-image-{release}", version, {"Depends": f"linux-modules-{release}"})
         yield Package(f"linux-headers-{release}", version, {}, headers, {"postinst": AUTOINSTALL})
     for version, release in {"5.15.0.89.86": kernel, "5.15.0.91.88": OTHER_KERNEL}.items():
