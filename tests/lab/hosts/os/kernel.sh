@@ -5,6 +5,7 @@ mkdir -p "/lib/modules/$kernel"
 touch "/lib/modules/$kernel/modules.builtin" "/lib/modules/$kernel/modules.builtin.modinfo" \
     "/lib/modules/$kernel/modules.order"
 printf 'CONFIG_RD_GZIP=y\nCONFIG_RD_ZSTD=y\n' >"/boot/config-$kernel"
+printf 'MODULES=list\nCOMPRESS=gzip\nCOMPRESSLEVEL=1\n' >/etc/initramfs-tools/conf.d/lab # nobody boots it: be quick
 depmod "$kernel"
 update-initramfs -c -k "$kernel"
 systemctl enable gpu-stand-in.service
