@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +25,8 @@ class Lab:
     name: str
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", self.name):
-            raise ValueError(f"a lab's name is lower-case letters, digits and '-' (31 at most), not {self.name!r}")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", self.name):
+            raise ValueError(f"a lab's name is lower-case letters, digits and '-' (41 at most), not {self.name!r}")
 
     @property
     def folder(self) -> Path:
@@ -44,8 +46,12 @@ class Lab:
 
     @property
     def control_sockets(self) -> Path:
-        """Ansible's shared ssh connections; of this lab alone, so that no stale one outlives its hosts."""
-        return self.folder / "cp"
+        """Shared ssh connections, of this lab alone so that no stale one outlives its hosts.
+
+        Not in the cache: the name of a socket may have 107 characters at most.
+        """
+        key = hashlib.sha256(str(self.folder).encode()).hexdigest()[:10]
+        return Path(tempfile.gettempdir()) / f"t9k-gpu-{os.getuid()}-{key}"
 
     def archives(self, host: str) -> Path:
         """What a host's apt downloads: /var/cache/apt/archives there."""

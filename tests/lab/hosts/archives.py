@@ -1,4 +1,4 @@
-"""Downloaded packages, kept between labs by hard links: each host has a folder of its own, so apt's locks stay apart."""
+"""Downloaded packages, kept between labs by hard links: every host has its own folder, so apt's locks stay apart."""
 
 from __future__ import annotations
 

@@ -27,9 +27,9 @@ NAME = "localhost/t9k-gpu-lab"
 LABEL = "t9k.gpu.image"
 COMMAND = ["--change", 'CMD ["/sbin/init"]', "--change", "STOPSIGNAL SIGRTMIN+3"]
 PACKAGES = (
-    "systemd systemd-sysv dbus openssh-server python3 python3-apt iproute2 ca-certificates sudo kmod initramfs-tools "
-    "udev procps iputils-ping curl pciutils lsb-release gpg"
-).split()
+    *("systemd", "systemd-sysv", "dbus", "udev", "kmod", "initramfs-tools", "procps", "sudo", "gpg", "lsb-release"),
+    *("openssh-server", "python3", "python3-apt", "iproute2", "iputils-ping", "ca-certificates", "curl", "pciutils"),
+)
 
 
 def ensure(systems: Iterable[str]) -> dict[str, str]:
@@ -111,8 +111,8 @@ def content(system: str) -> tuple[dict[str, bytes], bytes]:
     files["etc/dpkg/dpkg.cfg.d/lab"] = b"force-unsafe-io\n"
     if system == "ubuntu-like":
         files.update(_ubuntu())
-    setup = b"systemctl enable gpu-stand-in.service\n" + (HERE / "os" / system / "setup.sh").read_bytes()
-    return files, setup
+    scripts = [HERE / "os" / system / "setup.sh", HERE / "os" / "kernel.sh"]
+    return files, f"kernel={platform.release()}\n".encode() + b"".join(script.read_bytes() for script in scripts)
 
 
 def _ubuntu() -> dict[str, bytes]:

@@ -12,7 +12,8 @@ from tests.lab.state import Lab
 
 SSH = (
     "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o GlobalKnownHostsFile=/dev/null "
-    "-o LogLevel=ERROR -o IdentitiesOnly=yes -o GSSAPIAuthentication=no"
+    "-o LogLevel=ERROR -o IdentitiesOnly=yes -o GSSAPIAuthentication=no "
+    "-o ControlMaster=auto -o ControlPersist=60s"
 )
 
 
@@ -20,8 +21,7 @@ def document(lab: Lab, addresses: Mapping[str, str]) -> dict[str, Any]:
     connection = {
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(lab.ssh_key),
-        "ansible_ssh_common_args": SSH,
-        "ansible_control_path_dir": str(lab.control_sockets),
+        "ansible_ssh_common_args": f"{SSH} -o ControlPath={lab.control_sockets}/%h",
         "ansible_python_interpreter": "/usr/bin/python3",
     }
     hosts = {name: {"ansible_host": address} for name, address in addresses.items()}

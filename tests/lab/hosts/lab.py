@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import socket
 import tarfile
@@ -41,7 +42,7 @@ def up(lab: Lab, hosts: Sequence[Host]) -> dict[str, str]:
     wanted = {container_name(lab, host.name) for host in hosts}
     for name in podman.names_with_label(f"{LABEL}={lab.name}"):
         if name not in wanted:
-            podman.run("rm", "--force", "--time", "0", name)
+            _remove(lab, name)
     with ThreadPoolExecutor(max_workers=2) as pool:
         list(pool.map(lambda host: _ensure_host(lab, host, images[host.os], addresses[host.name]), hosts))
     for name, address in addresses.items():
@@ -52,10 +53,8 @@ def up(lab: Lab, hosts: Sequence[Host]) -> dict[str, str]:
 
 def down(lab: Lab) -> None:
     """Nothing of the lab's hosts stays: containers, network, files. Downloaded packages go to the cache."""
-    for name in podman.names_with_label(f"{LABEL}={lab.name}"):
-        host, system = podman.text("inspect", "--format", f'{{{{index .Config.Labels "{LABEL}.host"}}}}', name).split()
-        archives.keep(lab, host, system)
-        podman.run("rm", "--force", "--time", "0", "--volumes", name)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(lambda name: _remove(lab, name), podman.names_with_label(f"{LABEL}={lab.name}")))
     if podman.exists("network", network.name_of(lab.name)):
         podman.run("network", "rm", network.name_of(lab.name))
     _close_connections(lab)
@@ -90,6 +89,8 @@ def wait_for_ssh(name: str, address: str, limit_s: float = WAIT_S) -> None:
 def _ensure_key(lab: Lab) -> None:
     lab.ssh_key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lab.control_sockets.mkdir(exist_ok=True, mode=0o700)
+    if lab.control_sockets.stat().st_uid != os.getuid():
+        raise machine.CommandError(f"{lab.control_sockets} belongs to another user")
     if not lab.ssh_key.exists():
         comment = f"lab {lab.name}"
         machine.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(lab.ssh_key)])
@@ -103,7 +104,7 @@ def _ensure_host(lab: Lab, host: Host, image_name: str, address: str) -> None:
         if podman.inspect("container", name)["Config"]["Labels"].get(f"{LABEL}.key") == key:
             podman.run("start", name)  # says nothing where it runs already
             return
-        podman.run("rm", "--force", "--time", "0", name)
+        _remove(lab, name)
     cached = archives.give(lab, host.name, host.os)
     labels = {LABEL: lab.name, f"{LABEL}.key": key, f"{LABEL}.host": f"{host.name} {host.os}"}
     flags = [word for item in labels.items() for word in ("--label", "=".join(item))]
@@ -114,6 +115,12 @@ def _ensure_host(lab: Lab, host: Host, image_name: str, address: str) -> None:
     podman.run("start", name)
     if host.components == "all":
         podman.run("exec", name, "sh", "-c", ALL_COMPONENTS)
+
+
+def _remove(lab: Lab, name: str) -> None:
+    host, system = podman.inspect("container", name)["Config"]["Labels"][f"{LABEL}.host"].split()
+    archives.keep(lab, host, system)
+    podman.run("rm", "--force", "--time", "0", "--volumes", name)
 
 
 def _files(lab: Lab, host: Host) -> dict[str, bytes]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 # command -> Debian package that brings it
 NEEDED = {
@@ -50,9 +51,9 @@ def missing_packages() -> list[str]:
     absent = [
         package
         for command, package in NEEDED.items()
-        if not shutil.which(command) and not os.path.exists(ELSEWHERE.get(command, f"/usr/sbin/{command}"))
+        if not shutil.which(command) and not Path(ELSEWHERE.get(command, f"/usr/sbin/{command}")).exists()
     ]
-    return absent if os.path.exists(KEYRING) else [*absent, "debian-archive-keyring"]
+    return absent if Path(KEYRING).exists() else [*absent, "debian-archive-keyring"]
 
 
 def install_missing_packages() -> None:

@@ -1,8 +1,8 @@
 """The test packages of the host that presents itself as Ubuntu 22.04.
 
-Names, versions and relations follow Ubuntu's server driver families, so that holds, pins, upgrades and changes of branch
-are decisions of the real apt and dpkg. What the packages contain is a stand-in: links to the lab's own scripts, and text
-files in the places of libraries and kernel modules that tell the stand-ins which version is there.
+Names, versions and relations follow Ubuntu's server driver families, so that holds, pins, upgrades and changes of
+branch are decisions of the real apt and dpkg. What the packages contain is a stand-in: links to the lab's own scripts,
+and text files in the places of libraries and kernel modules that tell the stand-ins which version is there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from tests.lab.hosts.deb import Package
 
 SUITE = "jammy-updates"
-RELEASE = {"Origin": "Ubuntu", "Label": "Ubuntu", "Suite": SUITE, "Codename": "jammy", "Version": "22.04"}
+RELEASE = {
+    "Origin": "Ubuntu",
+    "Label": "Ubuntu",
+    "Suite": SUITE,
+    "Codename": "jammy",
+    "Version": "22.04",
+    "Date": "Fri, 01 Mar 2024 12:00:00 UTC",
+}
 OTHER_KERNEL = "5.15.0-91-generic"  # a newer kernel of Ubuntu's that the machine does not run
 LIBRARIES = ("cfg1", "compute", "decode", "encode", "extra", "fbc1", "gl")
 STAND_IN = "->/usr/lib/gpu-stand-in"
@@ -30,6 +37,7 @@ class Driver:
     suffix: str  # of the package version, e.g. -0ubuntu0.22.04.1
     flavours: tuple[str, ...]  # "" proprietary, "-open"
     prebuilt: bool  # pre-built modules for the running kernel exist; for OTHER_KERNEL they always do
+    firmware_package: bool
     replaces: str = ""  # older branch whose names became transitional
 
     @property
@@ -47,10 +55,10 @@ class Driver:
 
 # The older branch has no pre-built modules for the running kernel: there dkms and headers are the way.
 DRIVERS = (
-    Driver("525", "525.105.17", "-0ubuntu0.22.04.1", ("",), prebuilt=False),
-    Driver("525", "525.147.05", "-0ubuntu0.22.04.1", ("",), prebuilt=False, replaces="515"),
-    Driver("535", "535.129.03", "-0ubuntu0.22.04.1", ("", "-open"), prebuilt=True),
-    Driver("535", "535.161.08", "-0ubuntu2.22.04.1", ("", "-open"), prebuilt=True),
+    Driver("525", "525.105.17", "-0ubuntu0.22.04.1", ("",), prebuilt=False, firmware_package=False),
+    Driver("525", "525.147.05", "-0ubuntu0.22.04.1", ("",), prebuilt=False, firmware_package=False, replaces="515"),
+    Driver("535", "535.129.03", "-0ubuntu0.22.04.1", ("", "-open"), prebuilt=True, firmware_package=True),
+    Driver("535", "535.161.08", "-0ubuntu2.22.04.1", ("", "-open"), prebuilt=True, firmware_package=True),
 )
 
 PERSISTENCED = """\
@@ -72,6 +80,7 @@ id nvidia-persistenced >/dev/null 2>&1 ||
     useradd --system --user-group --no-create-home --home-dir / --shell /usr/sbin/nologin nvidia-persistenced
 [ ! -d /run/systemd/system ] || systemctl daemon-reload
 """
+NO_NOUVEAU = "blacklist nouveau\nblacklist lbm-nouveau\nalias nouveau off\n"
 AUTOINSTALL = "#!/bin/sh\nset -e\n[ ! -x /usr/sbin/dkms ] || /usr/sbin/dkms autoinstall\n"
 FABRIC_MANAGER = """\
 [Unit]
@@ -142,14 +151,7 @@ def _shared(driver: Driver) -> Iterator[Package]:
         },
         {"postinst": PERSISTENCED_USER},
     )
-    firmware = f"nvidia-firmware-{tail}-{driver.upstream}"
-    yield Package(firmware, version, {}, {f"lib/firmware/nvidia/{driver.upstream}/gsp_tu10x.bin": "stand-in\n"})
-    yield Package(
-        f"nvidia-kernel-common-{tail}",
-        version,
-        _family("nvidia-kernel-common", driver, Depends=f"kmod, {firmware} {exact}"),
-        {"lib/modprobe.d/nvidia-graphics-drivers.conf": "blacklist nouveau\nblacklist lbm-nouveau\nalias nouveau off\n"},
-    )
+    yield from _kernel_common(driver)
     xorg = f"xserver-xorg-video-nvidia-{tail}"
     yield Package(xorg, version, _family("xserver-xorg-video-nvidia", driver, Depends=f"libnvidia-cfg1-{tail} {exact}"))
     yield Package(
@@ -161,6 +163,19 @@ def _shared(driver: Driver) -> Iterator[Package]:
             "usr/bin/nv-fabricmanager": "#!/bin/sh\necho 'stand-in of the fabric manager'\n",
         },
     )
+
+
+def _kernel_common(driver: Driver) -> Iterator[Package]:
+    """Modprobe's settings, with the firmware inside (525) or in a package named after the version (535)."""
+    settings = {"lib/modprobe.d/nvidia-graphics-drivers.conf": NO_NOUVEAU}
+    firmware = {f"lib/firmware/nvidia/{driver.upstream}/gsp_tu10x.bin": "stand-in\n"}
+    needs = "kmod"
+    if driver.firmware_package:
+        name = f"nvidia-firmware-{driver.tail}-{driver.upstream}"
+        yield Package(name, driver.version, {}, firmware)
+        firmware, needs = {}, f"kmod, {name} (= {driver.version})"
+    fields = _family("nvidia-kernel-common", driver, Depends=needs)
+    yield Package(f"nvidia-kernel-common-{driver.tail}", driver.version, fields, {**settings, **firmware})
 
 
 def _modules(driver: Driver, flavour: str, kernel: str) -> Iterator[Package]:
@@ -268,7 +283,7 @@ def _kernels(kernel: str) -> Iterator[Package]:
     for release, version in {kernel: f"{_number(kernel)}.1", OTHER_KERNEL: "5.15.0-91.101"}.items():
         headers = {f"usr/src/linux-headers-{release}/Makefile": "# stand-in\n"}
         headers[f"lib/modules/{release}/build"] = f"->/usr/src/linux-headers-{release}"
-        yield Package(f"linux-modules-{release}", version, {}, {f"lib/modules/{release}/modules.builtin": ""})
+        yield Package(f"linux-modules-{release}", version, {}, {f"lib/modules/{release}/kernel/README": "stand-in\n"})
         yield Package(f"linux-image-{release}", version, {"Depends": f"linux-modules-{release}"})
         yield Package(f"linux-headers-{release}", version, {}, headers, {"postinst": AUTOINSTALL})
     for version, release in {"5.15.0.89.86": kernel, "5.15.0.91.88": OTHER_KERNEL}.items():

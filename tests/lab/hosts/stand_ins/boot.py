@@ -8,7 +8,6 @@ configuration lets it load - /proc/driver/nvidia and /sys/module/nvidia. The mac
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 import struct
@@ -116,9 +115,9 @@ def kernel_modules(module: dict[str, Any] | None, nouveau: bool) -> Path:
     machine.mkdir()
     ours.mkdir()
     bind(Path("/sys/module"), machine)
-    for name in os.listdir(machine):
-        if not name.startswith(("nvidia", "nouveau", "nova")):
-            (ours / name).symlink_to(machine / name)
+    for entry in machine.iterdir():
+        if not entry.name.startswith(("nvidia", "nouveau", "nova")):
+            (ours / entry.name).symlink_to(entry)
     if module:
         write(ours / "nvidia", {"version": f"{module['version']}\n", "refcnt": "0\n", "initstate": "live\n"})
     if nouveau:
@@ -208,8 +207,8 @@ def bind_pci(tree: Path) -> None:
     bind(Path("/sys/bus"), machine)
     (ours / "pci").mkdir(parents=True)
     (ours / "pci/devices").symlink_to(tree)
-    for name in os.listdir(machine):
-        (ours / name).symlink_to(machine / name)
+    for entry in machine.iterdir():
+        (ours / entry.name).symlink_to(entry)
     bind(ours, Path("/sys/bus"))
 
 

@@ -5,9 +5,7 @@ Runs inside a lab host, as /usr/lib/gpu-stand-in/hardware.py. Nothing here is NV
 
 from __future__ import annotations
 
-import glob
 import json
-import re
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +54,9 @@ def loaded_module() -> dict[str, Any] | None:
 
 def library_version() -> str | None:
     """Version in the file name of libnvidia-ml, where the real nvidia-smi gets its own from."""
-    places = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu/nvidia/*")
-    for place in places:
-        for path in sorted(glob.glob(f"{place}/libnvidia-ml.so.*.*")):
-            return re.sub(r"^.*\.so\.", "", path)
-    return None
+    libraries = Path("/usr/lib/x86_64-linux-gnu")
+    found = [*libraries.glob("libnvidia-ml.so.*.*"), *libraries.glob("nvidia/*/libnvidia-ml.so.*.*")]
+    return found[0].name.partition(".so.")[2] if found else None
 
 
 def fault() -> str:

@@ -24,7 +24,7 @@ NOT_LOADED = (
 LOST = "Unable to determine the device handle for GPU{}: {}: GPU is lost.  Reboot the system to recover this GPU\n"
 
 
-class Answer(Exception):
+class EarlyAnswerError(Exception):
     """Text and exit status that end the program."""
 
     def __init__(self, said: str, status: int = 0) -> None:
@@ -46,14 +46,14 @@ class Smi:
             time.sleep(10**6)
         library = hardware.library_version()
         if not self.module:
-            raise Answer(NOT_LOADED, 9)
+            raise EarlyAnswerError(NOT_LOADED, 9)
         if library != self.module["version"]:
             line = f"NVML library version: {'.'.join(str(library).split('.')[:2])}\n"
-            raise Answer(f"Failed to initialize NVML: Driver/library version mismatch\n{line}", 18)
+            raise EarlyAnswerError(f"Failed to initialize NVML: Driver/library version mismatch\n{line}", 18)
         if fault == "no_devices" or not self.gpus:
-            raise Answer("No devices were found\n", 6)
+            raise EarlyAnswerError("No devices were found\n", 6)
         if fault == "gpu_lost":
-            raise Answer(LOST.format(self.gpus[0].index, bus_id(self.gpus[0])[4:]), 15)
+            raise EarlyAnswerError(LOST.format(self.gpus[0].index, bus_id(self.gpus[0])[4:]), 15)
 
     def report(self) -> str:
         """-q -x"""
@@ -137,7 +137,7 @@ class Smi:
             wanted = [name.strip() for name in names.split(",")]
             unknown = [name for name in wanted if name not in known]
             if unknown:
-                raise Answer(f'Field "{unknown[0]}" is not a valid field to query.\n\n', 2)
+                raise EarlyAnswerError(f'Field "{unknown[0]}" is not a valid field to query.\n\n', 2)
             rows.append(", ".join(known[name] for name in wanted))
         return "\n".join(rows) + "\n"
 
@@ -178,14 +178,14 @@ def answer(arguments: Sequence[str]) -> str:
         (): smi.summary,
     }
     if tuple(arguments) not in known:
-        raise Answer(f"Invalid combination of input arguments (the stand-in knows {list(known)}).\n", 2)
+        raise EarlyAnswerError(f"Invalid combination of input arguments (the stand-in knows {list(known)}).\n", 2)
     return known[tuple(arguments)]()
 
 
 def main() -> int:
     try:
         sys.stdout.write(answer(sys.argv[1:]))
-    except Answer as ending:
+    except EarlyAnswerError as ending:
         sys.stdout.write(ending.said)
         return ending.status
     return 0
