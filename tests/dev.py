@@ -83,9 +83,7 @@ COMMANDS = {function.__name__: function for function in (demo, play, down, test,
 
 def main() -> None:
     listing = "\n".join(f"  {name:9} {function.__doc__}" for name, function in COMMANDS.items())
-    parser = argparse.ArgumentParser(
-        prog="./dev", formatter_class=argparse.RawDescriptionHelpFormatter, epilog=listing
-    )
+    parser = argparse.ArgumentParser(prog="./dev", formatter_class=argparse.RawDescriptionHelpFormatter, epilog=listing)
     parser.add_argument("command", choices=[*COMMANDS, "help"], metavar="COMMAND")
     chosen = parser.parse_args(sys.argv[1:2]).command
     os.chdir(ROOT)

@@ -99,9 +99,7 @@ def resolve(run: Run, state: NodeState, wanted: Wanted, supported_os: Mapping[st
         with _apt_preview.preview(run, entry) as previewing:
             plan, transaction = _packages(previewing, request, wanted)
     packages = None if _in_place(plan, state) else plan
-    return Target(
-        plan.driver_version, modules, packages, transaction, entry, bool(supported_os.get("persistence_off"))
-    )
+    return Target(plan.driver_version, modules, packages, transaction, entry, bool(supported_os.get("persistence_off")))
 
 
 def _packages(run: Run, request: _driver_packages.Request, wanted: Wanted) -> tuple[PackagePlan, Transaction]:

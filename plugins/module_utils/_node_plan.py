@@ -90,7 +90,9 @@ def _packages_change(transaction: Mapping[str, Any]) -> Change:
     """Every package that apt said it would touch, with its version before and after."""
     moves = [move for kind in ("install", "upgrade", "downgrade", "remove") for move in transaction[kind]]
     sides = [
-        "".join(f"{move['name']} {move[side]}\n" for move in sorted(moves, key=lambda move: str(move["name"])) if move[side])
+        "".join(
+            f"{move['name']} {move[side]}\n" for move in sorted(moves, key=lambda move: str(move["name"])) if move[side]
+        )
         for side in ("before", "after")
     ]
     return Change("packages", *sides)

@@ -45,7 +45,9 @@ def packages_of(version: str, want: str) -> tuple[Package, ...]:
 def bare_node() -> NodeState:
     """An A40 and nothing of NVIDIA's."""
     packages = (Package("openssh-server", "amd64", "1:9.2p1-2", "install", "installed"),)
-    system = System("ubuntu", "22.04", "jammy", "Ubuntu 22.04", KERNEL, "the-boot", None, False, True, 50000, False, BUILT, BUILT)
+    system = System(
+        "ubuntu", "22.04", "jammy", "Ubuntu 22.04", KERNEL, "the-boot", None, False, True, 50000, False, BUILT, BUILT
+    )
     report = SmiReport("not_installed", _nvidia_smi.MEANINGS["not_installed"])
     files: dict[str, str | None] = dict.fromkeys((*_driver_files.OURS, _driver_files.CORDON_MARK))
     facts = GspFacts(architectures=("Ampere",))
@@ -56,7 +58,9 @@ def finished_node(version: str) -> NodeState:
     """The same node, with a driver that works and is held, GSP as the driver has it."""
     bare = bare_node()
     steps = [
-        Step("files", "", data={"files": [{"path": _modprobe.BLACKLIST_PATH, "content": _modprobe.render_blacklist()}]}),
+        Step(
+            "files", "", data={"files": [{"path": _modprobe.BLACKLIST_PATH, "content": _modprobe.render_blacklist()}]}
+        ),
         Step("install", "", data={"packages": list(package_plan(version).packages)}),
         Step("hold", "", data={"state": "held"}),
         Step("initramfs", ""),

@@ -8,14 +8,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from node_builder import A40, bare_node, finished_node, package_plan, simulate
 
 from ansible_collections.t9k.gpu.plugins.module_utils import _driver_files, _driver_plan, _modprobe
 from ansible_collections.t9k.gpu.plugins.module_utils._driver_plan import Step, Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver_wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp_facts import DEFAULT_PATH
 from ansible_collections.t9k.gpu.plugins.module_utils._node_state import NodeState
-
-from .node_builder import A40, bare_node, finished_node, package_plan, simulate
 
 WANTED = Wanted(drain="never")
 V525 = "525.147.05"
