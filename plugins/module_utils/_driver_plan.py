@@ -49,7 +49,7 @@ class Target:
     driver_version: str
     kernel_modules: str
     packages: PackagePlan | None = None  # None: the packages are right already
-    transaction: Transaction = Transaction()
+    transaction: Transaction = field(default_factory=Transaction)
     source: Entry | None = None  # what must stand in the collection's own apt source file
     vendor_persistence_off: bool = False  # the unit these packages bring starts with --no-persistence-mode
 

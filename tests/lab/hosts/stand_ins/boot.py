@@ -21,6 +21,8 @@ import hardware
 from hardware import STATE, Gpu
 
 PCI = Path("/sys/bus/pci/devices")
+#: A driver version that the pretended hardware does not start with, for tests of what follows.
+REFUSED = Path("/etc/gpu-stand-in-refuse")
 DEBIAN_MODULES = {  # kernel module package of Debian -> flavour
     "nvidia-kernel-dkms": "proprietary",
     "nvidia-kernel-source": "proprietary",
@@ -76,6 +78,8 @@ def modprobe_settings() -> dict[str, Any]:
 def module_to_load(profile: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any] | None:
     found = built_module() or debian_module()
     if found is None or settings["blacklist"] & {"nvidia", settings["nvidia"]}:
+        return None
+    if REFUSED.exists() and REFUSED.read_text().strip() == found["version"]:
         return None
     params = dict(word.split("=", 1) for word in settings["options"].get(settings["nvidia"], []) if "=" in word)
     off = found["flavour"] == "proprietary" and params.get("NVreg_EnableGpuFirmware") == "0"
