@@ -1,11 +1,17 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which helm there is and what a chart needs with it. Private: subject to change without notice."""
+"""Which helm there is, what a chart needs with it, and what is known of a local chart. Private: subject to change without notice."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from typing import Any, Mapping
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
@@ -31,3 +37,49 @@ def helm_faults(facts: Mapping[str, Any]) -> list[str]:
         return []
     step = "install helm 3 or 4 on the control host (the machine that runs ansible-playbook)"
     return [str(GpuError("helm 3 or 4", str(facts["found"]), "helm version", step))]
+
+
+def digest_of(chart: str) -> str:
+    """Of a local chart's bytes; "" for a remote one."""
+    path = Path(chart)
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    total = hashlib.sha256()
+    for each in sorted(path.rglob("*")) if path.is_dir() else []:
+        if each.is_file():
+            total.update(str(each.relative_to(path)).encode() + b"\0" + each.read_bytes())
+    return total.hexdigest()[:16] if path.is_dir() else ""
+
+
+def is_remote(chart: str) -> bool:
+    return chart.startswith(("oci://", "http://", "https://"))
+
+
+def _chart_yaml(chart: str) -> str:
+    path = Path(chart)
+    if path.is_dir():
+        return (path / "Chart.yaml").read_text(encoding="utf-8")
+    with tarfile.open(path) as archive:
+        names = [name for name in archive.getnames() if name.count("/") == 1 and name.endswith("/Chart.yaml")]
+        file = archive.extractfile(names[0]) if names else None
+        return file.read().decode() if file else ""
+
+
+def local_chart_version(chart: str) -> str:
+    """The version that a local chart gives itself; GpuError if it is no chart."""
+    try:
+        found = yaml.safe_load(_chart_yaml(chart)) or {}
+    except (OSError, tarfile.TarError, yaml.YAMLError) as error:
+        raise GpuError("a helm chart", str(error), chart, "correct gpu_operator_chart") from error
+    return str(found.get("version", ""))
+
+
+def pull_arguments(chart: str, version: str) -> list[str]:
+    """How to fetch a remote chart; [] for a local one. A web address without .tgz is a repository that has gpu-operator."""
+    if not is_remote(chart):
+        return []
+    if chart.startswith("oci://"):
+        return ["helm", "pull", chart, "--version", version]
+    if chart.endswith(".tgz"):
+        return ["helm", "pull", chart]
+    return ["helm", "pull", "gpu-operator", "--repo", chart, "--version", version]

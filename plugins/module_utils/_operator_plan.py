@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Iterable, Mapping
+from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils import _operator_objects as objects
 from ansible_collections.t9k.gpu.plugins.module_utils import _operator_readiness as readiness
@@ -331,7 +332,9 @@ def remove_steps(state: ClusterState, wish: Wish) -> Iterable[Step]:
         yield Step("release_remove", "release_remove", f"release {wish.release}", "all GPU nodes: no GPUs for new pods")
     if state.inventory:
         yield Step("manifests_remove", "manifests_remove", "applied here", "all GPU nodes: no GPUs for new pods")
-    ours = [n for n, found in state.configmaps.items() if labels(found).items() >= MANAGED_BY.items() and n != INVENTORY]
+    ours = [
+        n for n, found in state.configmaps.items() if labels(found).items() >= MANAGED_BY.items() and n != INVENTORY
+    ]
     gone = [ref(wish, "v1", "ConfigMap", name) for name in sorted(ours)]
     gone += [ref(wish, "v1", "Secret", name) for name in sorted(state.pull_secrets)]
     if gone:

@@ -7,8 +7,9 @@ Nothing here waits or asks the API server: ``waiting(state, expect)`` names what
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Iterable, Mapping
+from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_state import ClusterState, Object, labels
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing import MIG_LABEL, MIG_STATE_LABEL, expected_resources
@@ -128,7 +129,9 @@ def _operands(state: ClusterState) -> Iterable[Waiting]:
     for name, (component, default) in OPERANDS.items():
         if not enabled(state.policy, component, default):
             continue
-        present = [n for n in state.daemonsets if n == name or n.startswith(f"{name}-")] if name in _SOME_NODES else [name]
+        present = (
+            [n for n in state.daemonsets if n == name or n.startswith(f"{name}-")] if name in _SOME_NODES else [name]
+        )
         for each in present or [name]:
             yield from _daemonset(each, state.daemonsets.get(each), 0 if name in _SOME_NODES else count)
 
@@ -164,7 +167,7 @@ def _resources(name: str, node: Object, expect: Expect) -> Iterable[Waiting]:
     if gpus is None:
         yield Waiting("Node", name, f"label {GPU}.count", "no such label (gpu-feature-discovery sets it)")
         return
-    if name in expect.mig or labels(node).get(f"{GPU}.replicas") is None and _is_partitioned(node):
+    if name in expect.mig or (labels(node).get(f"{GPU}.replicas") is None and _is_partitioned(node)):
         return  # the number of devices follows the partition, and mig.config.state speaks for it
     wanted = {GPU: 0, f"{GPU}.shared": 0, **expected_resources(expect.sharing.get(name, {}), gpus)}
     for resource, count in wanted.items():

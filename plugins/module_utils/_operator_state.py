@@ -180,7 +180,11 @@ def read_workloads(reader: Reader, namespace: str) -> dict[str, Any]:
 
 def _missing_namespaces(reader: Reader, objects: dict[str, Object | None], own: str) -> set[str]:
     """Asked only for objects that are not there, so that a finished cluster costs nothing."""
-    absent = {path.split("/namespaces/")[1].split("/")[0] for path in objects if objects[path] is None and "/namespaces/" in path}
+    absent = {
+        path.split("/namespaces/")[1].split("/")[0]
+        for path in objects
+        if objects[path] is None and "/namespaces/" in path
+    }
     return {name for name in absent - {own} if reader.one(f"/api/v1/namespaces/{name}") is None}
 
 

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Mapping, TypeVar
+from typing import Any, Callable, TypeVar
+
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.t9k.gpu.plugins.module_utils import _operator_objects, _operator_values, _sharing
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._operator_helm import digest_of, is_remote, local_chart_version
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_readiness import (
     OPERANDS_LABEL,
     Expect,
@@ -54,22 +57,6 @@ class Wish:
     faults: tuple[str, ...] = field(default=())
 
 
-def digest_of(chart: str) -> str:
-    """Of a local chart's bytes; "" for a remote one."""
-    path = Path(chart)
-    if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    total = hashlib.sha256()
-    for each in sorted(path.rglob("*")) if path.is_dir() else []:
-        if each.is_file():
-            total.update(str(each.relative_to(path)).encode() + b"\0" + each.read_bytes())
-    return total.hexdigest()[:16] if path.is_dir() else ""
-
-
-def is_remote(chart: str) -> bool:
-    return chart.startswith(("oci://", "http://", "https://"))
-
-
 class _Faults:
     """Collects what each part of the wish has to complain about."""
 
@@ -95,8 +82,8 @@ def node_labels(params: Mapping[str, Any]) -> dict[str, dict[str, str | None]]:
             if config not in (None, ""):
                 wanted.setdefault(node, {})[key] = str(config)
     for node, operands in params["node_operands"].items():
-        if operands is not None:
-            wanted.setdefault(node, {})[OPERANDS_LABEL] = None if operands else "false"
+        if operands not in (None, ""):
+            wanted.setdefault(node, {})[OPERANDS_LABEL] = None if boolean(operands) else "false"
     return wanted
 
 
@@ -128,12 +115,23 @@ def _objects(params: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
 
 def _check_chart(params: Mapping[str, Any], faults: _Faults) -> None:
     chart = params["chart"]
-    if params["state"] == "present" and not is_remote(chart) and not Path(chart).exists():
+    if params["state"] != "present" or is_remote(chart):
+        return
+    if not Path(chart).exists():
         faults.add(
             "the GPU operator's chart",
             "no such file or folder on the control host",
             chart,
             "correct gpu_operator_chart: oci://…, https://…, a folder or a .tgz",
+        )
+        return
+    found = faults.attempt(lambda: local_chart_version(chart), "")
+    if found and _operator_values.plain(found) != _operator_values.plain(params["version"]):
+        faults.add(
+            f"GPU operator chart {params['version']}",
+            f"chart {found}",
+            chart,
+            "correct gpu_operator_version or gpu_operator_chart",
         )
 
 
@@ -159,7 +157,6 @@ def wish_of(params: Mapping[str, Any]) -> Wish:
     sharing = faults.attempt(lambda: _sharing.documents(configs), {})
     values: dict[str, Any] = {}
     if series:
-        secrets = [secret["name"] for secret in params["pull_secrets"]]
         name = SHARING_NAME if sharing else ""
         values = _operator_values.build(
             series,
@@ -168,7 +165,7 @@ def wish_of(params: Mapping[str, Any]) -> Wish:
             params["service_monitor"],
             params["image_registry"],
             params["images"],
-            secrets,
+            params["pull_secrets"],
             params["values"],
         )
     labels = node_labels(params)
@@ -193,7 +190,7 @@ def wish_of(params: Mapping[str, Any]) -> Wish:
         labels=labels,
         scope=tuple(params["nodes"]) or tuple(labels),
         objects=_objects(params),
-        pull_secrets=tuple(s["name"] for s in params["pull_secrets"] if s.get("registry")),
+        pull_secrets=tuple(params["own_pull_secrets"]),
         crds_remove=params["crds_remove"],
         stale_after_s=params["wait_timeout"],
         expect=_expect(labels, sharing, nfd),

@@ -71,9 +71,14 @@ options:
     type: dict
     default: {}
   pull_secrets:
-    description: Pull secrets by C(name); those with a C(registry) are made by the role, others must exist.
+    description: Names of the pull secrets that the images need.
     type: list
-    elements: dict
+    elements: str
+    default: []
+  own_pull_secrets:
+    description: Those of them that the role makes; the others must exist.
+    type: list
+    elements: str
     default: []
   sharing:
     description: Sharing config name to device plugin configuration, as M(t9k.gpu.gpu_sharing_config) takes it.
@@ -135,6 +140,20 @@ steps:
   type: list
   elements: dict
   sample: [{name: crds, how: crds, reason: clusterpolicies.nvidia.com is missing, disturbs: nothing}]
+summary:
+  description: The steps, one line each.
+  returned: success
+  type: list
+  elements: str
+server_version:
+  description: The API server's version.
+  returned: success
+  type: str
+  sample: v1.36.2
+inventory_wanted:
+  description: In manifests mode, what the inventory says of a finished apply.
+  returned: success
+  type: dict
 values:
   description: The chart's values as they should be.
   returned: success
@@ -190,7 +209,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils import _operator_preflight
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import runner
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
-from ansible_collections.t9k.gpu.plugins.module_utils._operator_helm import helm_faults, helm_facts
+from ansible_collections.t9k.gpu.plugins.module_utils._operator_helm import helm_facts, helm_faults, pull_arguments
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_wish import Wish, wish_of
 
 NEEDS_HELM = {"chart", "release", "manifests", "release_remove"}
@@ -209,8 +228,11 @@ class PlanRefused(Exception):
     """The joined faults; each of them was a GpuError's sentence."""
 
 
-def result_of(state: _operator_state.ClusterState, wish: Wish, steps: tuple[_operator_plan.Step, ...]) -> dict[str, Any]:
+def result_of(
+    state: _operator_state.ClusterState, wish: Wish, steps: tuple[_operator_plan.Step, ...]
+) -> dict[str, Any]:
     named = {f"{step.name} ({step.reason})": step for step in steps}
+    summary = [f"{step.name}: {step.reason} (disturbs {step.disturbs})" for step in steps]
     change = Change(
         "gpu operator", {k: s.before for k, s in named.items() if s.before}, {k: s.after for k, s in named.items()}
     )
@@ -221,6 +243,8 @@ def result_of(state: _operator_state.ClusterState, wish: Wish, steps: tuple[_ope
     return {
         "changed": False,
         "steps": [step.to_dict() for step in steps],
+        "summary": summary,
+        "server_version": state.server_version,
         "diff": change.diff if steps else {},
         "values": dict(wish.values),
         "waiting": [each.to_dict() for each in _operator_plan.waiting(state, wish)],
@@ -244,7 +268,7 @@ def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
     steps = () if faults else _operator_plan.plan(state, wish)
     helm: dict[str, Any] = {}
     if {step.name for step in steps} & NEEDS_HELM:
-        helm = helm_facts(runner(module), wish.series)
+        helm = {**helm_facts(runner(module), wish.series), "pull": pull_arguments(wish.chart, wish.version)}
         faults.extend(helm_faults(helm))
     if steps:
         faults.extend(preflight.missing_rights(api, steps, wish.namespace))
@@ -265,7 +289,8 @@ def argument_spec() -> dict[str, Any]:
         "release": {"type": "str", "default": "gpu-operator"},
         "driver": {"type": "str", "choices": ["host", "operator"], "default": "host"},
         "image_registry": {"type": "str", "default": ""},
-        "pull_secrets": {"type": "list", "elements": "dict", "default": [], "no_log": False},
+        "pull_secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
+        "own_pull_secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
         "service_monitor": {"type": "dict", "default": {"by": "none"}},
         "manifests": {"type": "list", "elements": "dict", "default": []},
         "nodes": {"type": "list", "elements": "str", "default": []},
