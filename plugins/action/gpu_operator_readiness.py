@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs the module of the same name in slices, since a module cannot speak while it runs, and tells what is waited for."""
+"""Runs the module of the same name in slices, since a module cannot speak while it runs, and tells the rest."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class ActionModule(ActionBase):
         while True:
             left = total - (time.monotonic() - start)
             final = left <= SLICE_S
-            asked = {**arguments, "timeout": max(0, int(min(left, SLICE_S)))}
+            slice_s = max(0, int(min(left, SLICE_S)))
+            asked = {**arguments, "timeout": slice_s, "already_waited": total - slice_s}
             if not final:
                 asked["fail_on_timeout"] = False
             result = self._execute_module(module_name=MODULE, module_args=asked, task_vars=task_vars)

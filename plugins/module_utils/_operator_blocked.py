@@ -1,6 +1,9 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Why nothing gets ready: pods' conditions and events → sentences. Pure. Private: subject to change without notice."""
+"""Why nothing gets ready: pods' conditions and events → sentences. Pure.
+
+Private: subject to change without notice.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which helm there is, what a chart needs with it, and what is known of a local chart. Private: subject to change without notice."""
+"""Which helm there is, what a chart needs with it, and what is known of a local chart.
+
+Private: subject to change without notice.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Objects beside the chart: ServiceMonitor, scheduler Queue, further manifests. Private: subject to change without notice."""
+"""Objects beside the chart: ServiceMonitor, scheduler Queue, further manifests.
+
+Private: subject to change without notice.
+"""
 
 from __future__ import annotations
 

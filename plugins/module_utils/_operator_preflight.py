@@ -1,6 +1,9 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reasons not to begin (faults) and to be careful (warnings), all at once. Private: subject to change without notice."""
+"""Reasons not to begin (faults) and to be careful (warnings), all at once.
+
+Private: subject to change without notice.
+"""
 
 from __future__ import annotations
 

@@ -126,6 +126,8 @@ def _nfd(state: ClusterState) -> Iterable[Waiting]:
 
 def _operands(state: ClusterState) -> Iterable[Waiting]:
     count = len(gpu_nodes(state))
+    if not count:  # the operator makes its DaemonSets when the first GPU node comes
+        return
     for name, (component, default) in OPERANDS.items():
         if not enabled(state.policy, component, default):
             continue

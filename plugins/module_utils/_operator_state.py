@@ -1,6 +1,9 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Everything the operator's plan and its readiness look at, read in a handful of lists. Private: subject to change without notice."""
+"""Everything the operator's plan and its readiness look at, read in a handful of lists.
+
+Private: subject to change without notice.
+"""
 
 from __future__ import annotations
 

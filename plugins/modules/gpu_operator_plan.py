@@ -9,8 +9,10 @@ module: gpu_operator_plan
 short_description: Read a cluster and plan what the NVIDIA GPU operator needs there
 version_added: 0.1.0
 description:
-  - Reads everything about the GPU operator from the API server in a handful of list requests and compares it with what is wanted.
-  - Returns the ordered steps between the two, each with its reason and what it disturbs. No step means that all is as wanted.
+  - Reads everything about the GPU operator from the API server in a handful of list requests and compares it with what
+    is wanted.
+  - Returns the ordered steps between the two, each with its reason and what it disturbs. No step means that all is as
+    wanted.
   - Changes nothing, ever. The role P(t9k.gpu.gpu_operator#role) carries the steps out.
   - Fails before any change, and names everything that stands in the way at once.
 author: t9k.gpu maintainers (@t9k)
@@ -85,7 +87,9 @@ options:
     type: dict
     default: {}
   service_monitor:
-    description: Who makes the ServiceMonitor (C(by), one of V(none), V(role) and V(chart)), its C(namespace), C(labels) and C(interval).
+    description:
+      - Who makes the ServiceMonitor (C(by), one of V(none), V(role) and V(chart)), its C(namespace), C(labels) and
+        C(interval).
     type: dict
     default: {by: none}
   queue:
@@ -221,10 +225,10 @@ def refuse(faults: list[str]) -> None:
         return
     numbered = [f"{number}. {fault}" for number, fault in enumerate(faults, 1)]
     count = f"{len(faults)} faults" if len(faults) > 1 else "1 fault"
-    raise PlanRefused(f"{count}; nothing was changed.\n" + "\n".join(numbered))
+    raise PlanRefusedError(f"{count}; nothing was changed.\n" + "\n".join(numbered))
 
 
-class PlanRefused(Exception):
+class PlanRefusedError(Exception):
     """The joined faults; each of them was a GpuError's sentence."""
 
 
@@ -304,7 +308,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     try:
         module.exit_json(**run(module, module.params))
-    except (GpuError, PlanRefused) as error:
+    except (GpuError, PlanRefusedError) as error:
         module.fail_json(msg=str(error))
 
 

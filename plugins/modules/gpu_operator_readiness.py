@@ -9,9 +9,9 @@ module: gpu_operator_readiness
 short_description: Wait until the NVIDIA GPU operator works, or say what blocks it
 version_added: 0.1.0
 description:
-  - Decides from objects alone whether the operator works. It looks at its deployments, every daemonset that the ClusterPolicy asks
-    for, the ClusterPolicy's state, the labels of node feature discovery and of GPU feature discovery, each GPU node's allocatable
-    resources, MIG states, and the endpoints of dcgm-exporter.
+  - Decides from objects alone whether the operator works. It looks at its deployments, every daemonset that the
+    ClusterPolicy asks for, the ClusterPolicy's state, the labels of node feature discovery and of GPU feature discovery,
+    each GPU node's allocatable resources, MIG states, and the endpoints of dcgm-exporter.
   - The state C(ready) of the ClusterPolicy alone is not enough, since it says nothing about resources.
   - Tells what it waits for while it waits. After O(timeout) it fails and names the objects, the pods' conditions and
     the last warning events that block.
@@ -50,9 +50,13 @@ options:
     description: Whether a timeout is an error. If not, RV(ready) says it.
     type: bool
     default: true
+  already_waited:
+    description: Seconds waited before this call, only for the message. The action plugin of the same name waits in slices.
+    type: int
+    default: 0
 notes:
-  - Needs the verb V(list) on V(nodes), V(clusterpolicies), and in O(namespace) on V(daemonsets), V(deployments) and V(endpointslices);
-    for the reasons after a timeout also on V(pods) and V(events).
+  - Needs the verb V(list) on V(nodes), V(clusterpolicies), and in O(namespace) on V(daemonsets), V(deployments) and
+    V(endpointslices); for the reasons after a timeout also on V(pods) and V(events).
 """
 
 EXAMPLES = r"""
@@ -133,7 +137,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
     if waiting and params["fail_on_timeout"]:
         told = "\n  ".join(map(str, waiting))
         raise GpuError(
-            f"a working GPU operator in namespace {params['namespace']} within {params['timeout']} s",
+            f"a working GPU operator in namespace {params['namespace']} within {params['already_waited'] + params['timeout']} s",
             f"waiting for\n  {told}{reasons(api, params['namespace'])}\n",
             f"API server {api.server}",
             "act on what blocks, then run again",
@@ -157,6 +161,7 @@ def main() -> None:
             "expect": {"type": "dict", "default": {}},
             "timeout": {"type": "int", "default": 900},
             "interval": {"type": "float", "default": 2},
+            "already_waited": {"type": "int", "default": 0},
             "fail_on_timeout": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
