@@ -10,8 +10,14 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from types import ModuleType
+from typing import Any, Callable
 from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.t9k.gpu.plugins.module_utils import _kube
 
 Answer = tuple[int, dict[str, str], Any]
 
@@ -62,8 +68,11 @@ class FakeApi:
     def answer(self, method: str, target: str, body: Any) -> Answer:
         path = urlsplit(target).path
         query = parse_qs(urlsplit(target).query)
-        if method == "GET" and path.count("/") == 3:  # /api/v1/nodes
+        if method == "GET" and path.endswith("s"):  # a collection, e.g. /api/v1/nodes
             return self._list(path, query)
+        if method == "POST":
+            path += "/" + body["metadata"]["name"]
+            self.objects[path] = body
         found = self.objects.get(path)
         if method == "PATCH" and (found is not None or "force" in query):
             self.objects[path] = merged(found or {}, body)
@@ -131,3 +140,32 @@ def merged(found: Any, patch: Any) -> Any:
         else:
             result[key] = merged(result.get(key), value)
     return result
+
+
+class Ended(Exception):  # noqa: N818 - how a module ends, not an error
+    pass
+
+
+def player(module: ModuleType, fake: FakeApi, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """A function that runs the module's ``main`` against ``fake``, without pauses, and gives back its result."""
+    ended: dict[str, Any] = {}
+
+    def end(_module: Any, **result: Any) -> None:
+        ended.clear()
+        ended.update(json.loads(json.dumps(result)))
+        raise Ended
+
+    def fail(_module: Any, msg: str) -> None:
+        end(_module, failed=True, msg=msg)
+
+    def play(check: bool = False, **options: Any) -> dict[str, Any]:
+        arguments = {"host": fake.url, "api_key": "t", "_ansible_check_mode": check, **options}
+        with patch_module_args(arguments), pytest.raises(Ended):
+            module.main()
+        return dict(ended)
+
+    monkeypatch.setattr("ansible.module_utils.basic.AnsibleModule.exit_json", end)
+    monkeypatch.setattr("ansible.module_utils.basic.AnsibleModule.fail_json", fail)
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/does/not/exist")
+    monkeypatch.setattr(_kube.Retry, "pause_s", lambda *_args: 0.0)
+    return play

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
-from fake_api import FakeApi, status
+from fake_api import FakeApi, player, status
 
-from ansible_collections.t9k.gpu.plugins.module_utils import _kube
 from ansible_collections.t9k.gpu.plugins.modules import k8s_node_labels
 
 SHARE = "nvidia.com/device-plugin.config"
@@ -18,40 +16,16 @@ DEPLOY = "nvidia.com/gpu.deploy.operands"
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[FakeApi]:
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
-    monkeypatch.setattr(_kube.Retry, "pause_s", lambda *_args: 0.0)
+def fake() -> Iterator[FakeApi]:
     server = FakeApi()
     server.nodes({"gpu-01": {"os": "linux", SHARE: "old"}, "gpu-02": {}, "gpu-03": {DEPLOY: "false"}})
     yield server
     server.close()
 
 
-class Ended(Exception):  # noqa: N818 - how a module ends, not an error
-    pass
-
-
 @pytest.fixture
 def play(fake: FakeApi, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Runs the module's main with these options and gives back what it printed."""
-    ended: dict[str, Any] = {}
-
-    def end(_module: Any, **result: Any) -> None:
-        ended.clear()
-        ended.update(json.loads(json.dumps(result)))
-        raise Ended
-
-    def run(check: bool = False, **options: Any) -> dict[str, Any]:
-        arguments = {"host": fake.url, "api_key": "t", "_ansible_check_mode": check, **options}
-        with patch_module_args(arguments), pytest.raises(Ended):
-            k8s_node_labels.main()
-        return dict(ended)
-
-    monkeypatch.setattr("ansible.module_utils.basic.AnsibleModule.exit_json", end)
-    monkeypatch.setattr(
-        "ansible.module_utils.basic.AnsibleModule.fail_json", lambda self, msg: end(self, failed=True, msg=msg)
-    )
-    return run
+    return player(k8s_node_labels, fake, monkeypatch)
 
 
 WANTED: dict[str, Any] = {

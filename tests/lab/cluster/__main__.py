@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.lab.cluster import _access, _lifecycle, _tools
+from tests.lab.cluster import _access, _chart, _lifecycle, _tools
 from tests.lab.cluster._log import LabError
 from tests.lab.cluster._state import Lab
 
@@ -33,6 +33,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "kubeconfig":
             command.add_argument("--service-account", required=True, metavar="NAMESPACE/NAME")
     commands.add_parser("tools", help="fetch or build the programs, print their paths")
+    chart = commands.add_parser("chart", help="package the lab's own GPU Operator chart")
+    chart.add_argument("--version", default="v26.7.0", help="one of tests/lab/chart/generations")
+    chart.add_argument("--out", type=Path, default=Path())
     return parser
 
 
@@ -40,6 +43,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "tools":
         print("\n".join(_tools.describe(_tools.provision())))
         return 0
+    if arguments.command == "chart":
+        print(_chart.package(arguments.version, arguments.out))
         return 0
     lab = Lab(arguments.name)
     if arguments.command == "up":

@@ -31,16 +31,21 @@ class Api:
     def raw(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> tuple[int, str]:
         """Status and text; a connection that the server closed meanwhile is opened once more."""
         data = None if body is None else json.dumps(body)
-        for attempt in (1, 2):
-            try:
-                self._connection.request(method, path, data, {"Content-Type": content_type})
-                response = self._connection.getresponse()
-                return response.status, response.read().decode()
-            except (http.client.HTTPException, OSError):
-                self._connection.close()
-                if attempt == 2:
-                    raise
-        raise AssertionError("not reached")
+        headers = {"Content-Type": content_type}
+        try:
+            return self._exchange(method, path, data, headers)
+        except (http.client.HTTPException, ConnectionError):
+            self._connection.close()
+            return self._exchange(method, path, data, headers)
+
+    def _exchange(self, method: str, path: str, data: str | None, headers: dict[str, str]) -> tuple[int, str]:
+        try:
+            self._connection.request(method, path, data, headers)
+            response = self._connection.getresponse()
+            return response.status, response.read().decode()
+        except OSError:
+            self._connection.close()
+            raise
 
     def request(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         """The answer's object; anything but 2xx is an ``ApiError``."""

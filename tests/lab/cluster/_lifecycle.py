@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.lab.cluster._processes import Process
 from tests.lab.cluster._state import Lab, locked
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+OPERATOR = "operator_stand_in"
 _FIRST = ("etcd", "kube-apiserver")
 
 
@@ -41,6 +43,7 @@ def up(lab: Lab, arguments: argparse.Namespace) -> None:
         _apply_crds(api, spec.crds)
         _nodes.reconcile(api, wanted, _tools_go.required("k8s.io/kubernetes"))
         _nodes.wait_ready(api, wanted, lambda: _check_alive(lab, state, commands))
+        _start(lab, state, {OPERATOR: [sys.executable, "-m", f"tests.lab.cluster.{OPERATOR}", "--name", lab.name]})
     say(
         f"lab {lab.name}: {len(wanted)} nodes Ready after {time.monotonic() - began:.1f} s; kubeconfig {lab.kubeconfig}"
     )

@@ -62,11 +62,6 @@ class Lab:
     def logs(self) -> Path:
         return self.directory / "logs"
 
-    @property
-    def faults(self) -> Path:
-        """What the operator's stand-in shall do wrong; see ``operator_stand_in``."""
-        return self.directory / "faults.json"
-
     def read(self) -> dict[str, Any]:
         """What was remembered; empty for a lab that is not up."""
         try:

@@ -83,32 +83,29 @@ def _build(name: str, target: Path) -> None:
 
 def _run(argv: list[str], name: str, log: Path) -> None:
     """Build, and say now and then how far it is."""
-    environment = {
-        **os.environ,
-        "CGO_ENABLED": "0",
-        "GOFLAGS": "-mod=readonly",
-        "GOTOOLCHAIN": "local",
-        "GOWORK": "off",
-    }
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
     began = time.monotonic()
     with log.open("w") as output:
         build = subprocess.Popen(argv, cwd=MODULE, env=environment, stdout=output, stderr=output)
         try:
-            while build.poll() is None:
-                try:
-                    build.wait(_REPORT_EVERY_S)
-                except subprocess.TimeoutExpired:
-                    compiled = sum(1 for line in log.read_text().splitlines() if not line.startswith("go: "))
-                    say(f"building {name}: {compiled} packages compiled in {time.monotonic() - began:.0f} s")
+            while _still_runs(build):
+                compiled = sum(1 for line in log.read_text().splitlines() if not line.startswith("go: "))
+                say(f"building {name}: {compiled} packages compiled in {time.monotonic() - began:.0f} s")
         finally:
             if build.poll() is None:
                 build.terminate()
                 build.wait()
     if build.returncode:
         last = "\n".join(log.read_text().splitlines()[-15:])
-        raise LabError(
-            f"building {name} failed ({' '.join(argv[:2])} in {MODULE}, exit status {build.returncode}):\n{last}"
-        )
+        raise LabError(f"building {name} in {MODULE} failed with exit status {build.returncode}:\n{last}")
+
+
+def _still_runs(build: subprocess.Popen[bytes]) -> bool:
+    try:
+        build.wait(_REPORT_EVERY_S)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
 
 
 def _go() -> Path:
