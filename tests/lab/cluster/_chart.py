@@ -1,4 +1,4 @@
-"""Packages of the lab's own GPU Operator chart, with the defaults and the CRD of one of the real chart's generations."""
+"""Packages of the lab's own GPU Operator chart, each with the defaults and the CRD of one generation."""
 
 from __future__ import annotations
 

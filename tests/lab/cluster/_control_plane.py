@@ -33,6 +33,13 @@ AUDIT_POLICY = {
 #: Streaming lists need etcd 3.5; distributions still ship 3.4, on which such a watch only fails and is tried again.
 ENVIRONMENT = {"KUBE_FEATURE_WatchListClient": "false"}
 
+OTHERS = "others"
+#: Container name → what its log says; below ``pod-logs/`` in the lab's state, where a test may write something else.
+POD_LOGS = {
+    "nvidia-operator-validator": "all validations are successful",
+    OTHERS: "lab: kwok plays this container, nothing runs in it",
+}
+
 
 def choose_ports(name: str, known: Mapping[str, int]) -> dict[str, int]:
     """A free port for each server; those chosen before stay. Labs of different names search from different places."""
@@ -65,6 +72,23 @@ def prepare(lab: Lab, ports: Mapping[str, int]) -> None:
         at = lab.kubeconfig if user == "lab-admin" else lab.directory / f"{user}.kubeconfig"
         write_atomically(at, _kubeconfig.for_certificate(ports["kube-apiserver"], lab.pki, user))
     write_atomically(lab.directory / "audit-policy.yml", yaml.safe_dump(AUDIT_POLICY))
+    _prepare_logs(lab)
+
+
+def _prepare_logs(lab: Lab) -> None:
+    """What ``kubectl logs`` shows: a file for the containers that have something to say, and one for all others."""
+    directory = lab.directory / "pod-logs"
+    for stem, line in POD_LOGS.items():
+        if not (directory / stem).exists():
+            write_atomically(directory / stem, f"2026-01-01T00:00:00.000000000Z stdout F {line}\n")
+    entries = [{"containers": [stem], "logsFile": str(directory / stem)} for stem in POD_LOGS if stem != OTHERS]
+    document = {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "ClusterLogs",
+        "metadata": {"name": "pod-logs"},
+        "spec": {"logs": [*entries, {"logsFile": str(directory / OTHERS)}]},
+    }
+    write_atomically(lab.directory / "kwok-logs.yml", yaml.safe_dump(document))
 
 
 def commands(lab: Lab, ports: Mapping[str, int], tools: Mapping[str, Path]) -> dict[str, list[str]]:
@@ -74,7 +98,7 @@ def commands(lab: Lab, ports: Mapping[str, int], tools: Mapping[str, Path]) -> d
         "kube-apiserver": [str(tools["kube-apiserver"]), *_apiserver(lab, ports)],
         "kube-controller-manager": [str(tools["kube-controller-manager"]), *_controller_manager(lab)],
         "kube-scheduler": [str(tools["kube-scheduler"]), *_scheduler(lab)],
-        "kwok": [str(tools["kwok"]), *_kwok(lab)],
+        "kwok": [str(tools["kwok"]), *_kwok(lab, ports)],
     }
 
 
@@ -111,6 +135,10 @@ def _apiserver(lab: Lab, ports: Mapping[str, int]) -> list[str]:
         "--authorization-mode=RBAC",
         "--feature-gates=WatchList=false",
         "--allow-privileged=true",
+        "--kubelet-preferred-address-types=InternalIP",
+        f"--kubelet-certificate-authority={pki / 'ca.crt'}",
+        f"--kubelet-client-certificate={pki / 'lab-housekeeping.crt'}",
+        f"--kubelet-client-key={pki / 'lab-housekeeping.key'}",
         "--profiling=false",
         f"--audit-policy-file={lab.directory / 'audit-policy.yml'}",
         f"--audit-log-path={lab.audit_log}",
@@ -144,8 +172,13 @@ def _scheduler(lab: Lab) -> list[str]:
     ]
 
 
-def _kwok(lab: Lab) -> list[str]:
+def _kwok(lab: Lab, ports: Mapping[str, int]) -> list[str]:
     return [
+        f"--server-address=127.0.0.1:{ports['kwok']}",
+        f"--node-port={ports['kwok']}",
+        f"--tls-cert-file={lab.pki / 'kubelet.crt'}",
+        f"--tls-private-key-file={lab.pki / 'kubelet.key'}",
+        f"--config={lab.directory / 'kwok-logs.yml'}",
         f"--kubeconfig={lab.directory / 'lab-kwok.kubeconfig'}",
         f"--config={HERE / 'kwok.yml'}",
         "--manage-all-nodes=true",

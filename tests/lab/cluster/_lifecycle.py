@@ -41,7 +41,7 @@ def up(lab: Lab, arguments: argparse.Namespace) -> None:
         later = {name: argv for name, argv in commands.items() if name not in _FIRST}
         _start(lab, state, later)
         _apply_crds(api, spec.crds)
-        _nodes.reconcile(api, wanted, _tools_go.required("k8s.io/kubernetes"))
+        _nodes.reconcile(api, wanted, _tools_go.required("k8s.io/kubernetes"), state["ports"]["kwok"])
         _nodes.wait_ready(api, wanted, lambda: _check_alive(lab, state, commands))
         _start(lab, state, {OPERATOR: [sys.executable, "-m", f"tests.lab.cluster.{OPERATOR}", "--name", lab.name]})
     say(

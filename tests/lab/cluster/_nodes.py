@@ -17,7 +17,7 @@ GPUS = "t9k.gpu/lab-gpus"
 _IMAGES = {"ubuntu-like": "Ubuntu 22.04 LTS", "debian-12": "Debian GNU/Linux 12 (bookworm)"}
 
 
-def manifest(spec: NodeSpec, kubelet_version: str) -> dict[str, Any]:
+def manifest(spec: NodeSpec, kubelet_version: str, kubelet_port: int) -> dict[str, Any]:
     """The Node as its kubelet would register it."""
     resources = {"cpu": "64", "memory": "512Gi", "pods": "110", "ephemeral-storage": "1000Gi"}
     return {
@@ -40,6 +40,7 @@ def manifest(spec: NodeSpec, kubelet_version: str) -> dict[str, Any]:
                 {"type": "InternalIP", "address": "127.0.0.1"},
                 {"type": "Hostname", "address": spec.name},
             ],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet_port}},
             "nodeInfo": {
                 "architecture": "amd64",
                 "operatingSystem": "linux",
@@ -53,7 +54,7 @@ def manifest(spec: NodeSpec, kubelet_version: str) -> dict[str, Any]:
     }
 
 
-def reconcile(api: Api, wanted: tuple[NodeSpec, ...], kubelet_version: str) -> None:
+def reconcile(api: Api, wanted: tuple[NodeSpec, ...], kubelet_version: str, kubelet_port: int) -> None:
     """Create what is missing, remove what the spec no longer names; the others stay as they are."""
     names = {spec.name for spec in wanted}
     present = {node["metadata"]["name"]: node for node in api.items("/api/v1/nodes")}
@@ -62,7 +63,7 @@ def reconcile(api: Api, wanted: tuple[NodeSpec, ...], kubelet_version: str) -> N
     if missing or leftover:
         say(f"nodes: {len(missing)} to create, {len(leftover)} to remove, {len(present)} present")
     for spec in missing:
-        api.create("/api/v1/nodes", manifest(spec, kubelet_version))
+        api.create("/api/v1/nodes", manifest(spec, kubelet_version, kubelet_port))
     for name in leftover:
         api.delete(f"/api/v1/nodes/{name}")
 

@@ -25,7 +25,8 @@ def make(directory: Path) -> None:
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca = _certificate("t9k.gpu lab", None, ca_key, None, ca_key)
     _write(directory, "ca", ca_key, ca)
-    _write(directory, "apiserver", *_signed("kube-apiserver", None, ca, ca_key))
+    for server in ("apiserver", "kubelet"):
+        _write(directory, server, *_signed(server, None, ca, ca_key))
     for user in USERS:
         _write(directory, user, *_signed(user, "system:masters", ca, ca_key))
     service_accounts = ec.generate_private_key(ec.SECP256R1())

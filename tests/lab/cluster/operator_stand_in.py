@@ -64,6 +64,7 @@ class StandIn:
     api: Api
     hardware: dict[str, Hardware]
     loaded: dict[str, Loaded] = field(default_factory=dict)
+    active: bool = True  # there may be resources left that a plugin once told
     mig: dict[str, str] = field(default_factory=dict)  # node → the MIG config that was seen last
 
     def round(self) -> None:
@@ -79,12 +80,13 @@ class StandIn:
             self._status(view)
 
     def _look(self) -> View | None:
-        """Nothing while there is no operator that could act."""
+        """Nothing while there is no operator that could act; the kubelets act without it."""
         found = self.api.items("/apis/apps/v1/deployments?fieldSelector=metadata.name%3Dgpu-operator")
         running = [d for d in found if d.get("status", {}).get("availableReplicas")]
         if not running:
-            self.loaded.clear()
+            self._forget_resources()
             return None
+        self.active = True
         namespace = running[0]["metadata"]["namespace"]
         policies = [p for p in self.api.items(POLICIES) if "deletionTimestamp" not in p["metadata"]]
         daemonsets = {
@@ -101,6 +103,15 @@ class StandIn:
             faults.get("data") or {},
             any(name.endswith("-node-feature-discovery-worker") for name in daemonsets),
         )
+
+    def _forget_resources(self) -> None:
+        """Once the last plugin's pod is gone, the kubelets show its resources as 0; labels stay, as on real nodes."""
+        if not self.active or self.api.items(f"/api/v1/pods?labelSelector=app%3D{PLUGIN}"):
+            return
+        for node in self.api.items("/api/v1/nodes"):
+            self._tell_resources(node, {})
+        self.loaded.clear()
+        self.active = False
 
     def _operands(self, view: View) -> None:
         """DaemonSets and what goes with them, changed only where the policy changed."""
@@ -161,9 +172,12 @@ class StandIn:
             self.api.patch(f"/api/v1/nodes/{name}", {"metadata": {"labels": patch}})
         faulty = {"*", name} & set(view.named("no-allocatable"))
         resources = _gpu_node.resources(hardware, shared, mig, strategy) if shared and not faulty else {}
+        self._tell_resources(node, resources)
+
+    def _tell_resources(self, node: Object, resources: dict[str, int]) -> None:
         status = _gpu_node.status_patch(node["status"], resources)
         if status:
-            self.api.patch(f"/api/v1/nodes/{name}/status", {"status": status})
+            self.api.patch(f"/api/v1/nodes/{node['metadata']['name']}/status", {"status": status})
 
     def _plugin(self, view: View, node: str, labels: dict[str, str]) -> Sharing | None:
         """What the node's plugin shares; read anew only by a new pod or for a changed label, as the real one does."""
