@@ -42,16 +42,29 @@ def helm_faults(facts: Mapping[str, Any]) -> list[str]:
     return [str(GpuError("helm 3 or 4", str(facts["found"]), "helm version", step))]
 
 
-def digest_of(chart: str) -> str:
-    """Of a local chart's bytes; "" for a remote one."""
+def _files_of(chart: str) -> dict[str, bytes]:
     path = Path(chart)
-    if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    if path.is_dir():
+        return {str(each.relative_to(path)): each.read_bytes() for each in path.rglob("*") if each.is_file()}
+    found = {}
+    with tarfile.open(path) as archive:
+        for member in archive.getmembers():
+            file = archive.extractfile(member)
+            if file is not None:
+                found[member.name] = file.read()
+    return found
+
+
+def digest_of(chart: str) -> str:
+    """Of a local chart's content, whatever its packaging; "" where there is none to read."""
+    try:
+        files = _files_of(chart)
+    except (OSError, tarfile.TarError):
+        return ""
     total = hashlib.sha256()
-    for each in sorted(path.rglob("*")) if path.is_dir() else []:
-        if each.is_file():
-            total.update(str(each.relative_to(path)).encode() + b"\0" + each.read_bytes())
-    return total.hexdigest()[:16] if path.is_dir() else ""
+    for name in sorted(files):
+        total.update(name.encode() + b"\0" + files[name])
+    return total.hexdigest()[:16]
 
 
 def is_remote(chart: str) -> bool:
@@ -78,7 +91,7 @@ def local_chart_version(chart: str) -> str:
 
 
 def pull_arguments(chart: str, version: str) -> list[str]:
-    """How to fetch a remote chart; [] for a local one. A web address without .tgz is a repository that has gpu-operator."""
+    """How to fetch a remote chart; [] for a local one. A web address without .tgz is a repository."""
     if not is_remote(chart):
         return []
     if chart.startswith("oci://"):

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._node_labels import require_known
-from ansible_collections.t9k.gpu.plugins.module_utils._operator_plan import Step, usable_objects
+from ansible_collections.t9k.gpu.plugins.module_utils._operator_ours import usable_objects
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_readiness import gpu_nodes
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_state import ClusterState, Release, labels
+from ansible_collections.t9k.gpu.plugins.module_utils._operator_step import Step
 
 if TYPE_CHECKING:
     from ansible_collections.t9k.gpu.plugins.module_utils._kube_api import Api
@@ -126,7 +127,7 @@ def _release(state: ClusterState, wish: Wish, now: datetime.datetime) -> Iterabl
                 f"helm release {wish.release} to be at rest",
                 f"revision {release.revision} is {release.status} since {release.updated}",
                 f"Secret {wish.namespace}/{release.secret}",
-                "let the other helm finish; after gpu_operator_wait_timeout seconds a left-over is cleared by this role",
+                "let the other helm finish; what is left over is cleared after gpu_operator_wait_timeout seconds",
             )
         )
     other = "manifests" if wish.mode == "helm" else "helm"

@@ -99,7 +99,7 @@ def labels(item: Object) -> dict[str, str]:
     return item["metadata"].get("labels") or {}
 
 
-def annotations(item: Object) -> dict[str, str]:
+def notes_on(item: Object) -> dict[str, str]:
     return item["metadata"].get("annotations") or {}
 
 

@@ -155,9 +155,10 @@ def _check_monitor(params: Mapping[str, Any], values: Mapping[str, Any], faults:
 def wish_of(params: Mapping[str, Any]) -> Wish:
     """Never raises: what is wrong is in ``faults``."""
     faults = _Faults()
-    series = faults.attempt(lambda: _operator_values.series_of(params["version"], params["versions"]), {})
+    nothing: dict[str, Any] = {}
+    series = faults.attempt(lambda: _operator_values.series_of(params["version"], params["versions"]), nothing)
     configs = params["sharing"]
-    sharing = faults.attempt(lambda: _sharing.documents(configs), {})
+    sharing = faults.attempt(lambda: _sharing.documents(configs), nothing)
     values: dict[str, Any] = {}
     if series:
         name = SHARING_NAME if sharing else ""

@@ -208,7 +208,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.t9k.gpu.plugins.module_utils import _kube, _operator_objects, _operator_plan, _operator_state
+from ansible_collections.t9k.gpu.plugins.module_utils import (
+    _kube,
+    _operator_objects,
+    _operator_plan,
+    _operator_release,
+    _operator_state,
+    _operator_step,
+)
 from ansible_collections.t9k.gpu.plugins.module_utils import _operator_preflight as preflight
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import runner
@@ -233,7 +240,7 @@ class PlanRefusedError(Exception):
 
 
 def result_of(
-    state: _operator_state.ClusterState, wish: Wish, steps: tuple[_operator_plan.Step, ...]
+    state: _operator_state.ClusterState, wish: Wish, steps: tuple[_operator_step.Step, ...]
 ) -> dict[str, Any]:
     named = {f"{step.name} ({step.reason})": step for step in steps}
     summary = [f"{step.name}: {step.reason} (disturbs {step.disturbs})" for step in steps]
@@ -254,10 +261,10 @@ def result_of(
         "waiting": [each.to_dict() for each in _operator_plan.waiting(state, wish)],
         "expect": {"nfd": expect.nfd, "sharing": dict(expect.sharing), "mig": dict(expect.mig)},
         "chart_description": f"t9k.gpu {wish.digest}".strip(),
-        "crd_version": _operator_plan.crd_version(wish),
+        "crd_version": _operator_release.crd_version(wish),
         "stuck_release": release.secret if release is not None and pending else "",
         "inventory": state.inventory.get("objects") or [],
-        "inventory_wanted": _operator_plan.inventory_wanted(wish),
+        "inventory_wanted": _operator_release.inventory_wanted(wish),
         "notes": list(preflight.warnings(state, wish)),
     }
 

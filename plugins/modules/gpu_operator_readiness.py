@@ -10,8 +10,8 @@ short_description: Wait until the NVIDIA GPU operator works, or say what blocks 
 version_added: 0.1.0
 description:
   - Decides from objects alone whether the operator works. It looks at its deployments, every daemonset that the
-    ClusterPolicy asks for, the ClusterPolicy's state, the labels of node feature discovery and of GPU feature discovery,
-    each GPU node's allocatable resources, MIG states, and the endpoints of dcgm-exporter.
+    ClusterPolicy asks for, the ClusterPolicy's state, the labels of node feature discovery and of GPU feature
+    discovery, each GPU node's allocatable resources, MIG states, and the endpoints of dcgm-exporter.
   - The state C(ready) of the ClusterPolicy alone is not enough, since it says nothing about resources.
   - Tells what it waits for while it waits. After O(timeout) it fails and names the objects, the pods' conditions and
     the last warning events that block.
@@ -51,7 +51,8 @@ options:
     type: bool
     default: true
   already_waited:
-    description: Seconds waited before this call, only for the message. The action plugin of the same name waits in slices.
+    description:
+      - Seconds waited before this call, only for the message. The action plugin of the same name waits in slices.
     type: int
     default: 0
 notes:
@@ -136,8 +137,9 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
         waiting = look(api, params)
     if waiting and params["fail_on_timeout"]:
         told = "\n  ".join(map(str, waiting))
+        patience_s = params["already_waited"] + params["timeout"]
         raise GpuError(
-            f"a working GPU operator in namespace {params['namespace']} within {params['already_waited'] + params['timeout']} s",
+            f"a GPU operator in namespace {params['namespace']} that is {params['state']} within {patience_s} s",
             f"waiting for\n  {told}{reasons(api, params['namespace'])}\n",
             f"API server {api.server}",
             "act on what blocks, then run again",
