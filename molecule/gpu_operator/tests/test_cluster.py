@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes import client, config
 
+#: docs/gpu-operator.md names this number.
+MOST_REQUESTS = 13
 FOLDER = os.environ["T9K_GPU_CACHE"] + "/labs/molecule-gpu-operator"
+
+
+def audit() -> list[dict[str, Any]]:
+    """What the administrator's account asked for so far, before these tests ask for anything."""
+    events = [json.loads(line) for line in (Path(FOLDER) / "audit.log").read_text().splitlines()]
+    done = [event for event in events if event["stage"] == "ResponseComplete"]
+    return [event for event in done if event["user"]["username"] == "lab-admin"]
+
+
+AUDIT = audit()
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +69,13 @@ def test_queue(api: client.ApiClient) -> None:
         "scheduler.tensorstack.dev", "v1beta1", "t9k-system", "queues", "shared-gpu"
     )
     assert queue["spec"]["quota"]["requests"]["nvidia.com/gpu.shared"] == "12"
+
+
+def test_a_run_without_a_change_only_reads_and_asks_little() -> None:
+    """The idempotence run was the last; it begins with the request for the server's version."""
+    last: list[dict[str, Any]] = []
+    for event in AUDIT:
+        last = [event] if event["requestURI"] == "/version" else [*last, event]
+    assert {event["verb"] for event in last} <= {"get", "list"}
+    assert {event["userAgent"] for event in last} == {"t9k.gpu"}
+    assert len(last) <= MOST_REQUESTS, [event["requestURI"] for event in last]
