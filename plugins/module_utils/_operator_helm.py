@@ -1,0 +1,101 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which helm there is, what a chart needs with it, and what is known of a local chart.
+
+Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+
+_TIME_LIMIT_S = 30
+
+
+def helm_facts(run: Run, series: Mapping[str, Any]) -> dict[str, Any]:
+    """``found``: what helm said; ``major``; ``arguments`` that this chart needs with it."""
+    result = run(["helm", "version", "--template", "{{.Version}}"], timeout_s=_TIME_LIMIT_S)
+    if result.missing:
+        return {"major": 0, "found": "no program helm in the PATH of the control host", "arguments": []}
+    match = re.match(r"v(\d+)\.", result.stdout.strip())
+    major = int(match[1]) if match else 0
+    # Helm 4 applies on the server's side; charts of old have lists there that the server refuses.
+    old = major >= 4 and not series.get("server_side_apply", True)
+    found = result.stdout.strip() or result.stderr.strip() or f"exit status {result.rc}"
+    return {"major": major, "found": found, "arguments": ["--server-side=false"] if old else []}
+
+
+def helm_faults(facts: Mapping[str, Any]) -> list[str]:
+    if facts["major"] in (3, 4):
+        return []
+    step = "install helm 3 or 4 on the control host (the machine that runs ansible-playbook)"
+    return [str(GpuError("helm 3 or 4", str(facts["found"]), "helm version", step))]
+
+
+def _files_of(chart: str) -> dict[str, bytes]:
+    path = Path(chart)
+    if path.is_dir():
+        return {str(each.relative_to(path)): each.read_bytes() for each in path.rglob("*") if each.is_file()}
+    found = {}
+    with tarfile.open(path) as archive:
+        for member in archive.getmembers():
+            file = archive.extractfile(member)
+            if file is not None:
+                found[member.name] = file.read()
+    return found
+
+
+def digest_of(chart: str) -> str:
+    """Of a local chart's content, whatever its packaging; "" where there is none to read."""
+    try:
+        files = _files_of(chart)
+    except (OSError, tarfile.TarError):
+        return ""
+    total = hashlib.sha256()
+    for name in sorted(files):
+        total.update(name.encode() + b"\0" + files[name])
+    return total.hexdigest()[:16]
+
+
+def is_remote(chart: str) -> bool:
+    return chart.startswith(("oci://", "http://", "https://"))
+
+
+def _chart_yaml(chart: str) -> str:
+    path = Path(chart)
+    if path.is_dir():
+        return (path / "Chart.yaml").read_text(encoding="utf-8")
+    with tarfile.open(path) as archive:
+        names = [name for name in archive.getnames() if name.count("/") == 1 and name.endswith("/Chart.yaml")]
+        file = archive.extractfile(names[0]) if names else None
+        return file.read().decode() if file else ""
+
+
+def local_chart_version(chart: str) -> str:
+    """The version that a local chart gives itself; GpuError if it is no chart."""
+    try:
+        found = yaml.safe_load(_chart_yaml(chart)) or {}
+    except (OSError, tarfile.TarError, yaml.YAMLError) as error:
+        raise GpuError("a helm chart", str(error), chart, "correct gpu_operator_chart") from error
+    return str(found.get("version", ""))
+
+
+def pull_arguments(chart: str, version: str) -> list[str]:
+    """How to fetch a remote chart; [] for a local one. A web address without .tgz is a repository."""
+    if not is_remote(chart):
+        return []
+    if chart.startswith("oci://"):
+        return ["helm", "pull", chart, "--version", version]
+    if chart.endswith(".tgz"):
+        return ["helm", "pull", chart]
+    return ["helm", "pull", "gpu-operator", "--repo", chart, "--version", version]

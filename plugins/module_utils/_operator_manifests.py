@@ -1,0 +1,76 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A rendered chart → what to apply, what to prune, what to remember. Pure.
+
+Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from ansible_collections.t9k.gpu.plugins.module_utils._operator_objects import Ref, ref_of
+from ansible_collections.t9k.gpu.plugins.module_utils._operator_state import (
+    CRD_COUNT,
+    CRD_VERSION,
+    INVENTORY,
+    MANAGED_BY,
+)
+
+Object = dict[str, Any]
+CRD = "CustomResourceDefinition"
+
+
+def documents(text: str) -> list[Object]:
+    """All objects of a YAML stream; lists of objects are taken apart."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    found: list[Object] = []
+    for document in yaml.load_all(text, Loader=loader):  # a safe loader
+        found.extend(
+            document["items"] if document and document.get("kind") == "List" else [document] if document else []
+        )
+    return found
+
+
+def marked_crds(text: str, version: str) -> list[Object]:
+    """The chart's CRDs, each with a note of where it is from, so that the next plan knows it without its text."""
+    crds = [each for each in documents(text) if each["kind"] == CRD]
+    note = {CRD_VERSION: version, CRD_COUNT: str(len(crds))}
+    for crd in crds:
+        crd["metadata"]["annotations"] = {**(crd["metadata"].get("annotations") or {}), **note}
+        crd.pop("status", None)
+    return crds
+
+
+def gone(before: list[Mapping[str, Any]], now: set[Ref]) -> list[Ref]:
+    """Applied once and not rendered any more. CRDs stay: with them all their objects would go."""
+    return [each for each in map(ref_of, before) if each not in now and each.kind != CRD]
+
+
+def _inventory(namespace: str, refs: list[Ref], more: Mapping[str, Any]) -> Object:
+    content = {**more, "objects": [each.to_dict() for each in refs]}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": INVENTORY, "namespace": namespace, "labels": dict(MANAGED_BY)},
+        "data": {"inventory": json.dumps(content, sort_keys=True)},
+    }
+
+
+def render(text: str, plan: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+    """``begin`` is to be remembered first (old and new objects), ``done`` at last (new ones)."""
+    objects = documents(text)
+    refs = [ref_of(each, namespace) for each in objects]
+    stale = gone(plan["inventory"], set(refs))
+    policy = next((each for each in objects if each["kind"] == "ClusterPolicy"), None)
+    wanted = plan["inventory_wanted"]
+    return {
+        "objects": objects,
+        "gone": [each.to_dict() for each in stale],
+        "begin": _inventory(namespace, [*stale, *refs], {**wanted, "complete": False}),
+        "done": _inventory(namespace, refs, {**wanted, "complete": True, "policy": policy}),
+    }

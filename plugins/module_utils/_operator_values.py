@@ -1,0 +1,114 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Typed wishes → the chart's values. Private: subject to change without notice.
+
+Three layers, the later wins: what the typed variables say, then image overrides, then the user's free values.
+Dictionaries are merged key by key; anything else, lists too, is replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+
+Values = dict[str, Any]
+NFD = "node-feature-discovery"
+_VERSION = re.compile(r"v?(?P<series>\d+\.\d+)\.(?P<patch>\d+)")
+
+
+def merge(*layers: Mapping[str, Any]) -> Values:
+    """Deep merge into a new dictionary; the later layer wins."""
+    result: Values = {}
+    for layer in layers:
+        for key, value in layer.items():
+            before = result.get(key)
+            if isinstance(value, Mapping):
+                value = merge(before if isinstance(before, Mapping) else {}, value)
+            result[key] = value
+    return result
+
+
+def nested(path: str, value: Any) -> Values:
+    """``a.b`` and 1 → {"a": {"b": 1}}."""
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return dict(value)
+
+
+def plain(version: str) -> str:
+    """``v22.9.2`` and ``22.9.2`` are the same version."""
+    return version.lstrip("v")
+
+
+def series_of(version: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known about a chart version; GpuError for an unknown one."""
+    match = _VERSION.fullmatch(version)
+    if match and match["series"] in known:
+        return dict(known[match["series"]])
+    listed = ", ".join(f"v{series}.x" for series in known)
+    raise GpuError(
+        f"GPU operator chart {version}",
+        f"a version that is not known here; known are {listed}",
+        "gpu_operator_version",
+        "choose one of them; another version may need other values, CRDs and checks",
+    )
+
+
+def _registry_layer(registry: str, series: Mapping[str, Any]) -> Values:
+    """Every component's repository behind one prefix; the path after the original registry's name stays."""
+    prefix = registry.rstrip("/")
+    found = [nested(f"{path}.repository", f"{prefix}/{folder}") for path, folder in series["repositories"].items()]
+    nfd = series["nfd_repository"].partition("/")[2]
+    return merge(*found, {NFD: {"image": {"repository": f"{prefix}/{nfd}"}}})
+
+
+def _images_layer(images: Mapping[str, Any]) -> Values:
+    """Per-component overrides; node-feature-discovery is a subchart and spells its image differently."""
+    result: Values = {}
+    for component, image in images.items():
+        result = merge(result, {NFD: {"image": image}} if component == NFD else nested(component, image))
+    return result
+
+
+def _pull_secrets_layer(names: list[str], series: Mapping[str, Any]) -> Values:
+    # Nested images (driver.manager, …) are pulled with their component's secrets.
+    components = [path for path in series["repositories"] if "." not in path]
+    found = [{component: {"imagePullSecrets": names}} for component in components]
+    return merge(*found, {NFD: {"imagePullSecrets": [{"name": name} for name in names]}})
+
+
+def _monitor_layer(monitor: Mapping[str, Any]) -> Values:
+    wanted: Values = {"enabled": monitor["by"] == "chart"}
+    if wanted["enabled"]:
+        wanted.update(interval=monitor["interval"], additionalLabels=dict(monitor["labels"]))
+    return {"dcgmExporter": {"serviceMonitor": wanted}}
+
+
+def build(
+    series: Mapping[str, Any],
+    driver: str,
+    sharing_name: str,
+    monitor: Mapping[str, Any],
+    registry: str,
+    images: Mapping[str, Any],
+    pull_secrets: list[str],
+    free: Mapping[str, Any],
+) -> Values:
+    """The values file, as JSON-like data."""
+    typed: Values = {
+        "driver": {"enabled": driver == "operator"},
+        "devicePlugin": {"config": {"name": sharing_name}},
+        # The role upgrades the CRDs itself, before the chart; the chart's own hook would do it a second time.
+        "operator": {"upgradeCRD": False},
+    }
+    layers = [typed, _monitor_layer(monitor)]
+    if registry:
+        layers.append(_registry_layer(registry, series))
+    if pull_secrets:
+        layers.append(_pull_secrets_layer(pull_secrets, series))
+    merged = merge(*layers, _images_layer(images), free)
+    return dict(json.loads(json.dumps(merged)))

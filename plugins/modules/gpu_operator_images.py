@@ -1,0 +1,176 @@
+#!/usr/bin/python
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gpu_operator_images
+short_description: List every image that a version of the NVIDIA GPU operator's chart needs
+version_added: 0.1.0
+description:
+  - Renders the chart and lists the images of its workloads and of the ClusterPolicy's components.
+  - With O(image_registry), renders it a second time as the role would install it, so that each target is what the
+    cluster is going to pull.
+  - Needs helm, and no cluster.
+author: t9k.gpu maintainers (@t9k)
+attributes:
+  check_mode:
+    description: Changes nothing, in check mode or not.
+    support: full
+options:
+  chart:
+    description: Where the chart is, V(oci://…), V(https://…), a folder or a C(.tgz) file.
+    type: str
+    required: true
+  version:
+    description: The chart's version.
+    type: str
+    required: true
+  versions:
+    description: What is known about each series of chart versions; the role keeps this table in its C(vars).
+    type: dict
+    required: true
+  driver:
+    description: V(operator) also lists the driver containers.
+    type: str
+    choices: [host, operator]
+    default: host
+  values:
+    description: Further values of the chart.
+    type: dict
+    default: {}
+  images:
+    description: Component to the fields of its image.
+    type: dict
+    default: {}
+  image_registry:
+    description: The prefix of the mirror.
+    type: str
+    default: ''
+  systems:
+    description: Systems of the nodes, as the driver image's tag spells them.
+    type: list
+    elements: str
+    default: []
+  everything:
+    description: Also list components that are switched off.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Which images to mirror
+  t9k.gpu.gpu_operator_images:
+    chart: /srv/charts/gpu-operator-v26.7.0.tgz
+    version: v26.7.0
+    versions: "{{ __gpu_operator_versions }}"
+    image_registry: registry.example/mirror
+"""
+
+RETURN = r"""
+images:
+  description: The images, each with where it is used, its C(source) and its C(target).
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - where: ClusterPolicy toolkit
+      source: "nvcr.io/nvidia/k8s/container-toolkit:v1.20.0"
+      target: "registry.example/mirror/nvidia/k8s/container-toolkit:v1.20.0"
+mirror:
+  description: Source to target.
+  returned: success
+  type: dict
+unmapped:
+  description: Images that would still be pulled from elsewhere although there is an O(image_registry).
+  returned: success
+  type: list
+  elements: str
+"""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.t9k.gpu.plugins.module_utils import _images, _operator_helm, _operator_manifests
+from ansible_collections.t9k.gpu.plugins.module_utils import _operator_values as operator_values
+from ansible_collections.t9k.gpu.plugins.module_utils._command import Run, runner
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+
+TIME_LIMIT_S = 300
+
+
+def helm(run: Run, argv: list[str], next_step: str) -> str:
+    result = run(argv, timeout_s=TIME_LIMIT_S)
+    if not result.ok:
+        raise GpuError(
+            "the chart rendered", result.stderr.strip() or f"exit status {result.rc}", " ".join(argv), next_step
+        )
+    return result.stdout
+
+
+def fetch(run: Run, params: dict[str, Any], folder: Path) -> str:
+    """The chart's local path."""
+    pull = _operator_helm.pull_arguments(params["chart"], params["version"])
+    if not pull:
+        return str(params["chart"])
+    helm(run, [*pull, "--destination", str(folder)], "check the address, the version and the way there")
+    return str(next(folder.glob("*.tgz")))
+
+
+def listed(run: Run, params: dict[str, Any], chart: str, registry: str, folder: Path) -> dict[str, str]:
+    series = operator_values.series_of(params["version"], params["versions"])
+    monitor = {"by": "none"}
+    values = operator_values.build(
+        series, params["driver"], "", monitor, registry, params["images"], [], params["values"]
+    )
+    file = folder / "values.json"
+    file.write_text(json.dumps(values), encoding="utf-8")
+    argv = ["helm", "template", "gpu-operator", chart, "--namespace=gpu-operator", f"--values={file}"]
+    text = helm(run, argv, "correct the values that helm names")
+    return _images.collect(_operator_manifests.documents(text), params["systems"], params["everything"])
+
+
+def run_all(run: Run, params: dict[str, Any], folder: Path) -> dict[str, Any]:
+    chart = fetch(run, params, folder)
+    sources = listed(run, params, chart, "", folder)
+    registry = params["image_registry"].rstrip("/")
+    targets = listed(run, params, chart, registry, folder) if registry else {}
+    pairs = _images.pairs(sources, targets)
+    return {
+        "changed": False,
+        "images": [pair.to_dict() for pair in pairs],
+        "mirror": {pair.source: pair.target for pair in pairs if pair.target},
+        "unmapped": [pair.source for pair in pairs if registry and not pair.target.startswith(f"{registry}/")],
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "chart": {"type": "str", "required": True},
+            "version": {"type": "str", "required": True},
+            "versions": {"type": "dict", "required": True},
+            "driver": {"type": "str", "choices": ["host", "operator"], "default": "host"},
+            "values": {"type": "dict", "default": {}},
+            "images": {"type": "dict", "default": {}},
+            "image_registry": {"type": "str", "default": ""},
+            "systems": {"type": "list", "elements": "str", "default": []},
+            "everything": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        with tempfile.TemporaryDirectory(prefix="t9k-images-") as folder:
+            result = run_all(runner(module), module.params, Path(folder))
+        module.exit_json(**result)
+    except GpuError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()

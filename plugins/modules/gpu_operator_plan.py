@@ -1,0 +1,323 @@
+#!/usr/bin/python
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gpu_operator_plan
+short_description: Read a cluster and plan what the NVIDIA GPU operator needs there
+version_added: 0.1.0
+description:
+  - Reads everything about the GPU operator from the API server in a handful of list requests and compares it with what
+    is wanted.
+  - Returns the ordered steps between the two, each with its reason and what it disturbs. No step means that all is as
+    wanted.
+  - Changes nothing, ever. The role P(t9k.gpu.gpu_operator#role) carries the steps out.
+  - Fails before any change, and names everything that stands in the way at once.
+author: t9k.gpu maintainers (@t9k)
+extends_documentation_fragment: t9k.gpu.kube
+attributes:
+  check_mode:
+    description: Only reads, in check mode or not.
+    support: full
+  diff_mode:
+    description: In check mode, shows what the steps would change.
+    support: full
+options:
+  state:
+    description: Whether the operator should be there.
+    type: str
+    choices: [present, absent]
+    default: present
+  mode:
+    description: V(helm) for a release of helm, V(manifests) for rendered objects that are applied and pruned.
+    type: str
+    choices: [helm, manifests]
+    default: helm
+  chart:
+    description: Where the chart is, V(oci://…), V(https://…), a folder or a C(.tgz) file.
+    type: str
+    required: true
+  version:
+    description: The chart's version.
+    type: str
+    required: true
+  versions:
+    description: What is known about each series of chart versions; the role keeps this table in its C(vars).
+    type: dict
+    required: true
+  namespace:
+    description: The operator's namespace.
+    type: str
+    default: gpu-operator
+  release:
+    description: The helm release's name.
+    type: str
+    default: gpu-operator
+  driver:
+    description: V(host) for drivers installed on the nodes, V(operator) for the operator's driver containers.
+    type: str
+    choices: [host, operator]
+    default: host
+  values:
+    description: Further values of the chart. They win over all other options.
+    type: dict
+    default: {}
+  image_registry:
+    description: One prefix for the repositories of all images.
+    type: str
+    default: ''
+  images:
+    description: Component to the fields of its image, such as C(repository), C(image) and C(version).
+    type: dict
+    default: {}
+  pull_secrets:
+    description: Names of the pull secrets that the images need.
+    type: list
+    elements: str
+    default: []
+  own_pull_secrets:
+    description: Those of them that the role makes; the others must exist.
+    type: list
+    elements: str
+    default: []
+  sharing:
+    description: Sharing config name to device plugin configuration, as M(t9k.gpu.gpu_sharing_config) takes it.
+    type: dict
+    default: {}
+  service_monitor:
+    description:
+      - Who makes the ServiceMonitor (C(by), one of V(none), V(role) and V(chart)), its C(namespace), C(labels) and
+        C(interval).
+    type: dict
+    default: {by: none}
+  queue:
+    description: The scheduler queue's C(name), C(namespace), C(quota), C(priority) and C(preemptible); empty for none.
+    type: dict
+    default: {}
+  manifests:
+    description: Further objects to apply.
+    type: list
+    elements: dict
+    default: []
+  nodes:
+    description: All nodes of the inventory. Labels of other nodes are left alone.
+    type: list
+    elements: str
+    default: []
+  node_sharing:
+    description: Node name to the name of its sharing config, or null.
+    type: dict
+    default: {}
+  node_operands:
+    description: Node name to whether the operator's pods may run there, or null.
+    type: dict
+    default: {}
+  node_mig:
+    description: Node name to the name of its MIG configuration, or null.
+    type: dict
+    default: {}
+  crds_remove:
+    description: With O(state=absent), also remove the CRDs that were applied here, and with them all their objects.
+    type: bool
+    default: false
+  wait_timeout:
+    description: After how many seconds a pending helm revision counts as left over.
+    type: int
+    default: 900
+"""
+
+EXAMPLES = r"""
+- name: What would have to be done
+  t9k.gpu.gpu_operator_plan:
+    chart: /srv/charts/gpu-operator-v26.7.0.tgz
+    version: v26.7.0
+    versions: "{{ __gpu_operator_versions }}"
+  register: plan
+"""
+
+RETURN = r"""
+steps:
+  description: What to do, in order.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{name: crds, how: crds, reason: clusterpolicies.nvidia.com is missing, disturbs: nothing}]
+summary:
+  description: The steps, one line each.
+  returned: success
+  type: list
+  elements: str
+server_version:
+  description: The API server's version.
+  returned: success
+  type: str
+  sample: v1.36.2
+inventory_wanted:
+  description: In manifests mode, what the inventory says of a finished apply.
+  returned: success
+  type: dict
+values:
+  description: The chart's values as they should be.
+  returned: success
+  type: dict
+waiting:
+  description: What is not ready yet. Empty on a working cluster.
+  returned: success
+  type: list
+  elements: dict
+expect:
+  description: What readiness expects beside the objects themselves, for M(t9k.gpu.gpu_operator_readiness).
+  returned: success
+  type: dict
+helm:
+  description: Helm's version and the arguments that this chart needs with it. Empty if helm is not needed.
+  returned: success
+  type: dict
+chart_description:
+  description: What to write into the release's description.
+  returned: success
+  type: str
+crd_version:
+  description: The mark for CRDs of this chart.
+  returned: success
+  type: str
+stuck_release:
+  description: The secret of a helm revision that a broken-off helm left pending; empty if there is none.
+  returned: success
+  type: str
+inventory:
+  description: In manifests mode, the objects applied so far.
+  returned: success
+  type: list
+  elements: dict
+notes:
+  description: What the user should know.
+  returned: success
+  type: list
+  elements: str
+requests:
+  description: How many requests were sent to the API server.
+  returned: success
+  type: int
+"""
+
+import datetime
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.t9k.gpu.plugins.module_utils import (
+    _kube,
+    _operator_objects,
+    _operator_plan,
+    _operator_release,
+    _operator_state,
+    _operator_step,
+)
+from ansible_collections.t9k.gpu.plugins.module_utils import _operator_preflight as preflight
+from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
+from ansible_collections.t9k.gpu.plugins.module_utils._command import runner
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._operator_helm import helm_facts, helm_faults, pull_arguments
+from ansible_collections.t9k.gpu.plugins.module_utils._operator_wish import Wish, wish_of
+
+NEEDS_HELM = {"chart", "release", "manifests", "release_remove"}
+
+
+def refuse(faults: list[str]) -> None:
+    """One error that names all of them."""
+    if not faults:
+        return
+    numbered = [f"{number}. {fault}" for number, fault in enumerate(faults, 1)]
+    count = f"{len(faults)} faults" if len(faults) > 1 else "1 fault"
+    raise PlanRefusedError(f"{count}; nothing was changed.\n" + "\n".join(numbered))
+
+
+class PlanRefusedError(Exception):
+    """The joined faults; each of them was a GpuError's sentence."""
+
+
+def result_of(
+    state: _operator_state.ClusterState, wish: Wish, steps: tuple[_operator_step.Step, ...]
+) -> dict[str, Any]:
+    named = {f"{step.name} ({step.reason})": step for step in steps}
+    summary = [f"{step.name}: {step.reason} (disturbs {step.disturbs})" for step in steps]
+    change = Change(
+        "gpu operator", {k: s.before for k, s in named.items() if s.before}, {k: s.after for k, s in named.items()}
+    )
+    now = datetime.datetime.now(datetime.timezone.utc)
+    release = state.release
+    pending = release is not None and release.busy and preflight.stuck(release, wish.stale_after_s, now)
+    expect = wish.expect
+    return {
+        "changed": False,
+        "steps": [step.to_dict() for step in steps],
+        "summary": summary,
+        "server_version": state.server_version,
+        "diff": change.diff if steps else {},
+        "values": dict(wish.values),
+        "waiting": [each.to_dict() for each in _operator_plan.waiting(state, wish)],
+        "expect": {"nfd": expect.nfd, "sharing": dict(expect.sharing), "mig": dict(expect.mig)},
+        "chart_description": f"t9k.gpu {wish.digest}".strip(),
+        "crd_version": _operator_release.crd_version(wish),
+        "stuck_release": release.secret if release is not None and pending else "",
+        "inventory": state.inventory.get("objects") or [],
+        "inventory_wanted": _operator_release.inventory_wanted(wish),
+        "notes": list(preflight.warnings(state, wish)),
+    }
+
+
+def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
+    wish = wish_of(params)
+    api = _kube.connect(params)
+    paths = [_operator_objects.ref_of(item, wish.namespace).path for item in wish.objects]
+    with_secrets = bool(wish.pull_secrets) or not wish.present
+    state = _operator_state.read(api, wish.namespace, wish.release, paths, with_secrets)
+    faults = list(preflight.faults(state, wish, datetime.datetime.now(datetime.timezone.utc)))
+    steps = () if faults else _operator_plan.plan(state, wish)
+    helm: dict[str, Any] = {}
+    if {step.name for step in steps} & NEEDS_HELM:
+        helm = {**helm_facts(runner(module), wish.series), "pull": pull_arguments(wish.chart, wish.version)}
+        faults.extend(helm_faults(helm))
+    if steps:
+        faults.extend(preflight.missing_rights(api, steps, wish.namespace))
+    refuse(faults)
+    return {**result_of(state, wish, steps), "helm": helm, "requests": api.requests}
+
+
+def argument_spec() -> dict[str, Any]:
+    dicts = ("values", "images", "sharing", "queue", "node_sharing", "node_operands", "node_mig")
+    return {
+        **_kube.ARGUMENT_SPEC,
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "mode": {"type": "str", "choices": ["helm", "manifests"], "default": "helm"},
+        "chart": {"type": "str", "required": True},
+        "version": {"type": "str", "required": True},
+        "versions": {"type": "dict", "required": True},
+        "namespace": {"type": "str", "default": "gpu-operator"},
+        "release": {"type": "str", "default": "gpu-operator"},
+        "driver": {"type": "str", "choices": ["host", "operator"], "default": "host"},
+        "image_registry": {"type": "str", "default": ""},
+        "pull_secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
+        "own_pull_secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
+        "service_monitor": {"type": "dict", "default": {"by": "none"}},
+        "manifests": {"type": "list", "elements": "dict", "default": []},
+        "nodes": {"type": "list", "elements": "str", "default": []},
+        "crds_remove": {"type": "bool", "default": False},
+        "wait_timeout": {"type": "int", "default": 900},
+        **{name: {"type": "dict", "default": {}} for name in dicts},
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    try:
+        module.exit_json(**run(module, module.params))
+    except (GpuError, PlanRefusedError) as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+#!/usr/bin/python
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gpu_operator_readiness
+short_description: Wait until the NVIDIA GPU operator works, or say what blocks it
+version_added: 0.1.0
+description:
+  - Decides from objects alone whether the operator works. It looks at its deployments, every daemonset that the
+    ClusterPolicy asks for, the ClusterPolicy's state, the labels of node feature discovery and of GPU feature
+    discovery, each GPU node's allocatable resources, MIG states, and the endpoints of dcgm-exporter.
+  - The state C(ready) of the ClusterPolicy alone is not enough, since it says nothing about resources.
+  - Tells what it waits for while it waits. After O(timeout) it fails and names the objects, the pods' conditions and
+    the last warning events that block.
+author: t9k.gpu maintainers (@t9k)
+extends_documentation_fragment: t9k.gpu.kube
+attributes:
+  check_mode:
+    description: Only reads, in check mode or not.
+    support: full
+options:
+  state:
+    description: With V(absent), waits until what the operator made is gone.
+    type: str
+    choices: [present, absent]
+    default: present
+  namespace:
+    description: The operator's namespace.
+    type: str
+    default: gpu-operator
+  expect:
+    description:
+      - What the chosen options lead one to expect. C(nfd) says whether the chart brings node feature discovery,
+        C(sharing) is node name to device plugin document, C(mig) is node name to MIG configuration.
+      - M(t9k.gpu.gpu_operator_plan) returns it.
+    type: dict
+    default: {}
+  timeout:
+    description: How many seconds to wait. V(0) looks once.
+    type: int
+    default: 900
+  interval:
+    description: How many seconds between two looks.
+    type: float
+    default: 2
+  fail_on_timeout:
+    description: Whether a timeout is an error. If not, RV(ready) says it.
+    type: bool
+    default: true
+  already_waited:
+    description:
+      - Seconds waited before this call, only for the message. The action plugin of the same name waits in slices.
+    type: int
+    default: 0
+notes:
+  - Needs the verb V(list) on V(nodes), V(clusterpolicies), and in O(namespace) on V(daemonsets), V(deployments) and
+    V(endpointslices); for the reasons after a timeout also on V(pods) and V(events).
+"""
+
+EXAMPLES = r"""
+- name: Wait until GPUs can be asked for
+  t9k.gpu.gpu_operator_readiness:
+    timeout: 600
+"""
+
+RETURN = r"""
+ready:
+  description: Whether nothing is waited for any more.
+  returned: always
+  type: bool
+waiting:
+  description: What is waited for.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{kind: Node, name: gpu-01, wanted: "4 nvidia.com/gpu.shared from 1 GPUs", found: "0"}]
+summary:
+  description: The same, one line each.
+  returned: always
+  type: list
+  elements: str
+waited_s:
+  description: How long it took.
+  returned: success
+  type: float
+requests:
+  description: How many requests were sent to the API server.
+  returned: success
+  type: int
+"""
+
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.t9k.gpu.plugins.module_utils import _kube
+from ansible_collections.t9k.gpu.plugins.module_utils import _operator_readiness as readiness
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._operator_blocked import last_events, unready
+from ansible_collections.t9k.gpu.plugins.module_utils._operator_state import ClusterState, Reader, read_workloads
+
+
+def look(api: _kube.Api, params: dict[str, Any]) -> tuple[readiness.Waiting, ...]:
+    """One look at the cluster."""
+    reader = Reader(api)
+    state = ClusterState(**read_workloads(reader, params["namespace"]))
+    if reader.denied:
+        raise GpuError(
+            "to read the operator's objects", "; ".join(reader.denied), f"API server {api.server}", "see docs/rbac.md"
+        )
+    if params["state"] == "absent":
+        return readiness.remaining(state)
+    expect = params["expect"]
+    wanted = readiness.Expect(expect.get("nfd", True), expect.get("sharing") or {}, expect.get("mig") or {})
+    return readiness.waiting(state, wanted)
+
+
+def reasons(api: _kube.Api, namespace: str) -> str:
+    """What pods and events say; "" where reading them is not allowed."""
+    reader = Reader(api)
+    pods = unready(reader.listed(f"/api/v1/namespaces/{namespace}/pods"))
+    events = last_events(reader.listed(f"/api/v1/namespaces/{namespace}/events"))
+    parts = [("Pods", pods), ("Last warnings", events)]
+    return "".join(f"\n{title}:\n  " + "\n  ".join(lines) for title, lines in parts if lines)
+
+
+def run(params: dict[str, Any]) -> dict[str, Any]:
+    api = _kube.connect(params)
+    start = time.monotonic()
+    waiting = look(api, params)
+    while waiting and time.monotonic() - start < params["timeout"]:
+        time.sleep(params["interval"])
+        waiting = look(api, params)
+    if waiting and params["fail_on_timeout"]:
+        told = "\n  ".join(map(str, waiting))
+        patience_s = params["already_waited"] + params["timeout"]
+        raise GpuError(
+            f"a GPU operator in namespace {params['namespace']} that is {params['state']} within {patience_s} s",
+            f"waiting for\n  {told}{reasons(api, params['namespace'])}\n",
+            f"API server {api.server}",
+            "act on what blocks, then run again",
+        )
+    return {
+        "changed": False,
+        "ready": not waiting,
+        "waiting": [each.to_dict() for each in waiting],
+        "summary": list(map(str, waiting)),
+        "waited_s": round(time.monotonic() - start, 1),
+        "requests": api.requests,
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **_kube.ARGUMENT_SPEC,
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "namespace": {"type": "str", "default": "gpu-operator"},
+            "expect": {"type": "dict", "default": {}},
+            "timeout": {"type": "int", "default": 900},
+            "interval": {"type": "float", "default": 2},
+            "already_waited": {"type": "int", "default": 0},
+            "fail_on_timeout": {"type": "bool", "default": True},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(**run(module.params))
+    except GpuError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""The role's contract: defaults, argument_specs, docs and the plan module say the same."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLE = ROOT / "roles/gpu_operator"
+#: Defaults that fall back to a variable of old.
+OF_OLD = {
+    "gpu_operator_chart": "nvidia_gpu_operator_charts",
+    "gpu_operator_version": "nvidia_gpu_operator_version",
+    "gpu_operator_image_registry": "nvidia_gpu_operator_image_registry",
+}
+
+
+def read(path: str) -> Any:
+    return yaml.safe_load((ROLE / path).read_text())
+
+
+DEFAULTS = read("defaults/main.yml")
+OPTIONS = read("meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+
+
+def plain(name: str) -> Any:
+    """The default without the fallback to the old name."""
+    if name in OF_OLD:
+        found = re.search(r"default\('([^']*)'\)", DEFAULTS[name])
+        assert found and OF_OLD[name] in DEFAULTS[name]
+        return found[1]
+    return DEFAULTS[name]
+
+
+def test_same_variables_in_the_same_order() -> None:
+    assert list(DEFAULTS) == list(OPTIONS)
+    assert len(DEFAULTS) <= 20
+    assert all(name.startswith("gpu_operator_") for name in DEFAULTS)
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_same_default(name: str) -> None:
+    assert plain(name) == OPTIONS[name]["default"]
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_documented(name: str) -> None:
+    text = (ROOT / "docs/gpu-operator.md").read_text()
+    default = OPTIONS[name]["default"]
+    shown = {"": '""', True: "true", False: "false"}.get(default) if isinstance(default, (bool, str)) else None
+    shown = shown or {"{}": "{}", "[]": "[]"}.get(str(default), str(default))
+    assert f"| `{name}` | `{shown}` |" in text
+
+
+@pytest.mark.parametrize("name", [*OF_OLD.values(), "nvidia_node_feature_discovery_repo",
+                                  "nvidia_node_feature_discovery_tag", "device_plugin_version"])  # fmt: skip
+def test_old_names_are_taken(name: str) -> None:
+    texts = [(ROLE / each).read_text() for each in ("defaults/main.yml", "vars/main.yml")]
+    assert any(name in text for text in texts)
+    assert name in (ROOT / "docs/gpu-operator.md").read_text()
+
+
+@pytest.mark.parametrize("module", ["gpu_operator_plan", "gpu_operator_readiness"])
+def test_module_documentation_names_its_options(module: str) -> None:
+    code = importlib.import_module(f"ansible_collections.t9k.gpu.plugins.modules.{module}")
+    documented = set(yaml.safe_load(code.DOCUMENTATION)["options"])
+    text = Path(str(code.__file__)).read_text()
+    assert documented and all(f'"{name}"' in text for name in documented)
+
+
+def test_every_step_has_its_task_file() -> None:
+    hows = set()
+    for stem in ("_operator_plan", "_operator_ours", "_operator_release"):
+        text = (ROOT / f"plugins/module_utils/{stem}.py").read_text()
+        hows |= set(re.findall(r'Step\(\s*(?:"\w+"|name|"release" if helm else "manifests"),\s*"(\w+)"', text))
+    hows |= {"release", "manifests"}
+    files = {path.stem[len("step_") :] for path in (ROLE / "tasks").glob("step_*.yml")}
+    assert hows == files
+
+
+def test_every_series_knows_the_same_things() -> None:
+    versions = read("vars/versions.yml")["__gpu_operator_versions"]
+    keys = {frozenset(series) for series in versions.values()}
+    assert len(keys) == 1
+    assert {"22.9", "24.9", "25.10", "26.7"} <= set(versions)
