@@ -61,8 +61,8 @@ def ensure_base() -> str:
         return name
     if named:
         print(f"lab: adding packages to {named}", flush=True)
-        install = f"apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y {' '.join(PACKAGES)}"
-        _derive(named, name, b"", f"{install} && apt-get clean".encode())
+        install = f"DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends {' '.join(PACKAGES)}"
+        _derive(named, name, b"", f"apt-get update && {install} && apt-get clean".encode())
     else:
         podman.run("import", *COMMAND, "--change", f"LABEL {LABEL}=base", str(ensure_tar(name)), name)
     _forget_older(f"{NAME}-base", name)

@@ -110,11 +110,13 @@ def _ensure_host(lab: Lab, host: Host, image_name: str, address: str) -> None:
     flags = [word for item in labels.items() for word in ("--label", "=".join(item))]
     net = ["--network", network.name_of(lab.name), "--ip", address, "--hostname", host.name]
     boot = ["--systemd", "always", "--restart", "always", "--volume", f"{cached}:/var/cache/apt/archives"]
-    podman.run("create", "--name", name, "--pull", "never", *flags, *net, *RIGHTS, *boot, image_name, "/sbin/init")
-    podman.run("cp", "-", f"{name}:/", stdin=_tar(files))
-    podman.run("start", name)
+    fresh = f"{name}.new"  # it gets its name when it is complete, so that a killed run leaves no half host
+    podman.run("create", "--name", fresh, "--pull", "never", *flags, *net, *RIGHTS, *boot, image_name, "/sbin/init")
+    podman.run("cp", "-", f"{fresh}:/", stdin=_tar(files))
+    podman.run("start", fresh)
     if host.components == "all":
-        podman.run("exec", name, "sh", "-c", ALL_COMPONENTS)
+        podman.run("exec", fresh, "sh", "-c", ALL_COMPONENTS)
+    podman.run("rename", fresh, name)
 
 
 def _remove(lab: Lab, name: str) -> None:
