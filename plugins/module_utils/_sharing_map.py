@@ -71,6 +71,13 @@ def data(documents: Mapping[str, Any], present: Mapping[str, str]) -> dict[str, 
     }
 
 
+def readable(texts: Mapping[str, str] | None) -> str | None:
+    """The ConfigMap's data as one text, for a diff that a person reads."""
+    if texts is None:
+        return None
+    return "".join(f"# {name}\n{text.rstrip()}\n" for name, text in sorted(texts.items()))
+
+
 def consumers(daemonsets: Iterable[Mapping[str, Any]], name: str) -> list[str]:
     """The daemonsets that mount the ConfigMap: device plugin, GPU feature discovery, MPS control daemon."""
     found = []

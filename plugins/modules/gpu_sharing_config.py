@@ -119,13 +119,17 @@ def present(api: _kube.Api, place: _sharing_map.Place, documents: dict[str, Any]
         for step in steps:
             getattr(api, step.method)(step.path, step.body)
     before = None if found is None else found.get("data") or {}
-    change = Change(f"ConfigMap {place.name}", before, _sharing_map.data(documents, before or {}))
+    change = difference(place, before, _sharing_map.data(documents, before or {}))
     return {
         "changed": bool(steps),
         "diff": change.diff,
         "restarted": users,
         "configs": {name: described(document) for name, document in documents.items()},
     }
+
+
+def difference(place: _sharing_map.Place, before: dict[str, str] | None, after: dict[str, str] | None) -> Change:
+    return Change(f"ConfigMap {place.name}", _sharing_map.readable(before), _sharing_map.readable(after))
 
 
 def described(document: dict[str, Any]) -> dict[str, Any]:
@@ -148,7 +152,7 @@ def absent(api: _kube.Api, place: _sharing_map.Place, check_mode: bool) -> dict[
         )
     if found and not check_mode:
         api.delete(place.config_map)
-    change = Change(f"ConfigMap {place.name}", found and (found.get("data") or {}), None)
+    change = difference(place, None if found is None else found.get("data") or {}, None)
     return {"changed": change.changed, "diff": change.diff, "restarted": []}
 
 

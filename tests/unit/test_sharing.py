@@ -283,3 +283,8 @@ def test_consumers_mount_the_map() -> None:
         daemonset("none", None),
     ]
     assert _sharing_map.consumers(found, "m") == ["gfd", "plugin"]
+
+
+def test_readable() -> None:
+    assert _sharing_map.readable(None) is None
+    assert _sharing_map.readable({"b": "x: 1\n", "a": "y: 2"}) == "# a\ny: 2\n# b\nx: 1\n"

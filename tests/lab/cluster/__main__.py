@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.lab.cluster import _access, _chart, _lifecycle, _tools
+from tests.lab.cluster import _access, _chart, _lifecycle, _tools, audit
 from tests.lab.cluster._log import LabError
 from tests.lab.cluster._state import Lab
 
@@ -21,6 +21,7 @@ def _parser() -> argparse.ArgumentParser:
         ("down", "end its processes and remove its state"),
         ("status", "what runs"),
         ("env", "print shell exports: KUBECONFIG and PATH"),
+        ("requests", "count the API requests of everybody but the lab itself"),
         ("kubeconfig", "write a kubeconfig for a ServiceAccount"),
     ):
         command = commands.add_parser(name, help=text)
@@ -30,6 +31,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--extra-nodes", type=int, default=0, help="more nodes, without GPUs")
             command.add_argument("--extra-gpu-nodes", type=int, default=0, help="more nodes, with GPUs")
             command.add_argument("--extra-gpus", default="a100-gsp", help="the GPU profile of the latter")
+        if name == "requests":
+            command.add_argument("--since", type=int, default=0, help="a size that the audit log once had")
         if name == "kubeconfig":
             command.add_argument("--service-account", required=True, metavar="NAMESPACE/NAME")
     commands.add_parser("tools", help="fetch or build the programs, print their paths")
@@ -53,6 +56,9 @@ def _run(arguments: argparse.Namespace) -> int:
         _lifecycle.down(lab)
     elif arguments.command == "status":
         return 0 if _lifecycle.status(lab) else 1
+    elif arguments.command == "requests":
+        for request, times in sorted(audit.since(lab, arguments.since).items()):
+            print(f"{times:5}  {request.status}  {request.verb:7} {request.resource:40} {request.user}")
     elif arguments.command == "env":
         print(_access.shell_exports(lab))
     else:

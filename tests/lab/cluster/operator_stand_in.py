@@ -74,7 +74,7 @@ class StandIn:
             return
         if view.policy:
             self._operands(view)
-        for node in view.nodes:
+        for node in filter(_matters, view.nodes):
             self._node(view, node)
         if view.policy:
             self._status(view)
@@ -228,6 +228,13 @@ class StandIn:
         if {k: present.get(k) for k in wanted} != wanted or known != [condition]:
             status = {**wanted, "conditions": [{**condition, "lastTransitionTime": now}]}
             self.api.patch(f"{POLICIES}/{view.policy['metadata']['name']}/status", {"status": status})
+
+
+def _matters(node: Object) -> bool:
+    """An extra node without GPUs is there to be counted: it is spared even NFD's labels."""
+    metadata = node["metadata"]
+    filler = metadata["labels"].get(_nodes.LABEL) == "extra"
+    return not filler or metadata.get("annotations", {}).get(_nodes.GPUS, "none") != "none"
 
 
 def _app(pod: Object) -> str:
