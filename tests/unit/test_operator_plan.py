@@ -88,8 +88,8 @@ def test_a_value_that_is_no_longer_wished_is_a_difference() -> None:
 OLD_CRDS = [
     ({}, "clusterpolicies.nvidia.com is missing"),
     ({"c": cluster.crd("25.10.1")}, "clusterpolicies.nvidia.com is of 25.10.1; old CRDs drop new fields silently"),
-    ({"c": {"metadata": {"name": "clusterpolicies.nvidia.com"}}}, "clusterpolicies.nvidia.com is of an unknown version; "
-                                                                 "old CRDs drop new fields silently"),
+    ({"c": {"metadata": {"name": "clusterpolicies.nvidia.com"}}},
+     "clusterpolicies.nvidia.com is of an unknown version; old CRDs drop new fields silently"),
     ({"c": cluster.crd(count=6)}, "1 of 6 CRDs are applied"),
 ]  # fmt: skip
 
