@@ -50,6 +50,9 @@ def _sharing_gone(state: ClusterState, wish: Wish) -> Iterable[Step]:
 
 
 def install_steps(state: ClusterState, wish: Wish) -> Iterable[Step]:
+    chart = list(chart_steps(state, wish))
+    # Fetched first of all: a chart that cannot be had must not leave a half-done cluster.
+    yield from (step for step in chart if step.how == "chart")
     if state.namespace is None:
         # The operator's pods need rights that the stricter levels of pod security refuse.
         level = {"pod-security.kubernetes.io/enforce": "privileged"}
@@ -66,7 +69,7 @@ def install_steps(state: ClusterState, wish: Wish) -> Iterable[Step]:
     # A label must never name a config that is not there (any more).
     yield from (labelled if asked <= known else [])
     yield from sharing
-    yield from chart_steps(state, wish)
+    yield from (step for step in chart if step.how != "chart")
     yield from ([] if asked <= known else labelled)
     yield from _sharing_gone(state, wish)
     yield from object_steps(state, wish)

@@ -149,7 +149,9 @@ def _policy(state: ClusterState) -> Iterable[Waiting]:
 
 
 def _why(state: str, status: Mapping[str, Any]) -> str:
-    told = [c["message"] for c in status.get("conditions") or [] if c.get("type") == "Error" and c.get("message")]
+    bad = {"Error": "True", "Ready": "False"}
+    conditions = [c for c in status.get("conditions") or [] if c.get("status", "True") == bad.get(c.get("type"))]
+    told = [c["message"] for c in conditions if c.get("message")]
     return f"{state} ({told[0]})" if told else state
 
 

@@ -46,12 +46,12 @@ def shared_state() -> ClusterState:
 
 
 def test_fresh_cluster() -> None:
-    assert names(EMPTY) == ["namespace", "record", "chart", "crds", "release"]
+    assert names(EMPTY) == ["chart", "namespace", "record", "crds", "release"]
 
 
 def test_fresh_cluster_with_everything() -> None:
     found = names(EMPTY, **{**SHARED, "nodes": ["gpu-1"]}, pull_secrets=["pull"], own_pull_secrets=["pull"])
-    assert found == ["namespace", "record", "pull_secrets", "sharing", "chart", "crds", "release", "labels"]
+    assert found == ["chart", "namespace", "record", "pull_secrets", "sharing", "crds", "release", "labels"]
 
 
 def test_finished_cluster_needs_nothing_and_waits_for_nothing() -> None:
@@ -88,8 +88,8 @@ def test_a_value_that_is_no_longer_wished_is_a_difference() -> None:
 OLD_CRDS = [
     ({}, "clusterpolicies.nvidia.com is missing"),
     ({"c": cluster.crd("25.10.1")}, "clusterpolicies.nvidia.com is of 25.10.1; old CRDs drop new fields silently"),
-    ({"c": {"metadata": {"name": "clusterpolicies.nvidia.com"}}}, "clusterpolicies.nvidia.com is of an unknown version; "
-                                                                 "old CRDs drop new fields silently"),
+    ({"c": {"metadata": {"name": "clusterpolicies.nvidia.com"}}},
+     "clusterpolicies.nvidia.com is of an unknown version; old CRDs drop new fields silently"),
     ({"c": cluster.crd(count=6)}, "1 of 6 CRDs are applied"),
 ]  # fmt: skip
 
@@ -119,8 +119,8 @@ def test_changed_config_restarts_its_readers_and_nothing_else() -> None:
 def test_labels_go_before_the_configs_they_no_longer_name() -> None:
     gone = {**SHARED, "sharing": {}, "node_sharing": {}}
     steps = _operator_plan.plan(shared_state(), cluster.wish(**gone))
-    assert [step.name for step in steps] == ["labels", "chart", "release", "sharing_remove", "record_final"]
-    assert steps[0].nodes == {"gpu-1": {SHARE: None}}
+    assert [step.name for step in steps] == ["chart", "labels", "release", "sharing_remove", "record_final"]
+    assert steps[1].nodes == {"gpu-1": {SHARE: None}}
 
 
 def test_a_new_config_comes_before_the_label_that_names_it() -> None:
