@@ -1,0 +1,122 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The ConfigMap of the sharing configs: present and wanted → one patch. Private: subject to change without notice.
+
+The device plugin reads its config once, when its pod starts. So whatever mounts the ConfigMap is restarted after a
+change. The change itself sets an annotation that says so, and it goes away only after the restart: a run that
+broke off in between is repaired by the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible.module_utils.common.yaml import HAS_YAML, yaml_dump, yaml_load
+
+PENDING = "gpu.t9k.io/restart-pending"
+STAMP = "gpu.t9k.io/sharing-config"
+OURS = {"app.kubernetes.io/managed-by": "t9k.gpu"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the ConfigMap and the daemonsets that may mount it are."""
+
+    name: str
+    namespace: str
+
+    @property
+    def config_maps(self) -> str:
+        return f"/api/v1/namespaces/{self.namespace}/configmaps"
+
+    @property
+    def config_map(self) -> str:
+        return f"{self.config_maps}/{self.name}"
+
+    @property
+    def daemonsets(self) -> str:
+        return f"/apis/apps/v1/namespaces/{self.namespace}/daemonsets"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One request: a method of ``Api``, its path and its body."""
+
+    method: str
+    path: str
+    body: dict[str, Any]
+
+
+def _parsed(text: Any) -> Any:
+    try:
+        return yaml_load(text) if HAS_YAML else json.loads(text)
+    except Exception:  # whatever a hand-written text does to the parser: it is not what we want there
+        return None
+
+
+def digest(documents: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(documents, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def data(documents: Mapping[str, Any], present: Mapping[str, str]) -> dict[str, str]:
+    """Config name → text; a present text that means the same stays, so that taking over restarts nothing."""
+    dump = yaml_dump if HAS_YAML else json.dumps
+    return {
+        name: present[name] if name in present and _parsed(present[name]) == document else str(dump(document))
+        for name, document in documents.items()
+    }
+
+
+def consumers(daemonsets: Iterable[Mapping[str, Any]], name: str) -> list[str]:
+    """The daemonsets that mount the ConfigMap: device plugin, GPU feature discovery, MPS control daemon."""
+    found = []
+    for daemonset in daemonsets:
+        volumes = daemonset["spec"]["template"]["spec"].get("volumes") or []
+        if any((volume.get("configMap") or {}).get("name") == name for volume in volumes):
+            found.append(daemonset["metadata"]["name"])
+    return sorted(found)
+
+
+def stale(present: Mapping[str, Any] | None, documents: Mapping[str, Any]) -> bool:
+    """Whether running pods may have read something else than ``documents``."""
+    if present is None:
+        return True
+    annotations = present["metadata"].get("annotations") or {}
+    before = present.get("data") or {}
+    return PENDING in annotations or data(documents, before) != before
+
+
+def plan(
+    place: Place, present: Mapping[str, Any] | None, documents: Mapping[str, Any], mounted_by: Iterable[str]
+) -> tuple[Step, ...]:
+    """The requests that bring the ConfigMap and its readers there; () if all is as wanted.
+
+    ``mounted_by``  the daemonsets to restart; read only if ``stale``.
+    """
+    restarts = tuple(mounted_by) if stale(present, documents) else ()
+    steps = [_write(place, present, documents, {PENDING: "true"} if restarts else {})]
+    template = {"metadata": {"annotations": {STAMP: digest(documents)}}}
+    steps += [Step("merge_patch", f"{place.daemonsets}/{name}", {"spec": {"template": template}}) for name in restarts]
+    if restarts or (present and PENDING in (present["metadata"].get("annotations") or {})):
+        steps.append(Step("merge_patch", place.config_map, {"metadata": {"annotations": {PENDING: None}}}))
+    return tuple(step for step in steps if step.body)
+
+
+def _write(place: Place, present: Mapping[str, Any] | None, documents: Mapping[str, Any], note: dict[str, str]) -> Step:
+    """The change of the ConfigMap itself, with the note that a restart is due; an empty body if there is none."""
+    if present is None:
+        metadata = {"name": place.name, "namespace": place.namespace, "labels": OURS, "annotations": note}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data(documents, {})}
+        return Step("create", place.config_maps, body)
+    before: Mapping[str, Any] = present.get("data") or {}
+    after = data(documents, before)
+    changes = {name: after.get(name) for name in {**before, **after} if before.get(name) != after.get(name)}
+    labels = present["metadata"].get("labels") or {}
+    missing = {key: value for key, value in OURS.items() if labels.get(key) != value}
+    body = {"data": changes} if changes else {}
+    metadata = {**({"labels": missing} if missing else {}), **({"annotations": note} if note and changes else {})}
+    return Step("merge_patch", place.config_map, {**body, **({"metadata": metadata} if metadata else {})})

@@ -1,0 +1,13 @@
+"""One line of progress a step, on stderr, so that stdout stays for what a command answers."""
+
+from __future__ import annotations
+
+import sys
+
+
+class LabError(Exception):
+    """What went wrong, where, and what to do next: one sentence each, for the terminal."""
+
+
+def say(text: str) -> None:
+    print(f"cluster: {text}", file=sys.stderr, flush=True)

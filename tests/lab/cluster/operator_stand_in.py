@@ -1,0 +1,277 @@
+"""A stand-in for the GPU Operator, NFD, GPU feature discovery, the device plugin and the MIG manager.
+
+kwok shows their pods as running, yet nothing runs in them; this process does to the API's objects what they would do.
+It acts only while the chart's Deployment ``gpu-operator`` is available. Faults are asked for by the ConfigMap
+``kube-system/lab-operator-faults``, a key a fault:
+
+``never-ready: "true"``           the ClusterPolicy stays notReady
+``no-allocatable: node-1,node-2`` (or ``*``) these nodes show no GPU resource
+``pending-operands: name,name``   the pods of these DaemonSets stay Pending
+``mig-fails: "true"``             a MIG configuration ends in ``failed``
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.lab.cluster import _gpu_node, _nodes, _operands, _spec
+from tests.lab.cluster._api import Api
+from tests.lab.cluster._gpu_node import Hardware, Sharing
+from tests.lab.cluster._log import LabError, say
+from tests.lab.cluster._state import Lab
+
+Object = dict[str, Any]
+POLICIES = "/apis/nvidia.com/v1/clusterpolicies"
+FAULTS = "/api/v1/namespaces/kube-system/configmaps/lab-operator-faults"
+PLUGIN = "nvidia-device-plugin-daemonset"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What one plugin pod read when it started or when its node's label changed."""
+
+    pod: str
+    label: str
+    sharing: Sharing | None
+
+
+@dataclass
+class View:
+    """The cluster as one round sees it."""
+
+    policy: Object
+    namespace: str
+    daemonsets: dict[str, Object]
+    pods: dict[tuple[str, str], Object]  # (app, node) → pod
+    nodes: list[Object]
+    faults: dict[str, str]
+    nfd: bool
+
+    def runs(self, app: str, node: str) -> bool:
+        pod = self.pods.get((app, node))
+        return bool(pod) and pod["status"].get("phase") == "Running"  # type: ignore[index]
+
+    def named(self, fault: str) -> tuple[str, ...]:
+        return tuple(filter(None, self.faults.get(fault, "").replace(" ", "").split(",")))
+
+
+@dataclass
+class StandIn:
+    api: Api
+    hardware: dict[str, Hardware]
+    loaded: dict[str, Loaded] = field(default_factory=dict)
+    active: bool = True  # there may be resources left that a plugin once told
+    mig: dict[str, str] = field(default_factory=dict)  # node → the MIG config that was seen last
+
+    def round(self) -> None:
+        """One look at the cluster, and what follows from it."""
+        view = self._look()
+        if view is None:
+            return
+        if view.policy:
+            self._operands(view)
+        for node in view.nodes:
+            self._node(view, node)
+        if view.policy:
+            self._status(view)
+
+    def _look(self) -> View | None:
+        """Nothing while there is no operator that could act; the kubelets act without it."""
+        found = self.api.items("/apis/apps/v1/deployments?fieldSelector=metadata.name%3Dgpu-operator")
+        running = [d for d in found if d.get("status", {}).get("availableReplicas")]
+        if not running:
+            self._forget_resources()
+            return None
+        self.active = True
+        namespace = running[0]["metadata"]["namespace"]
+        policies = [p for p in self.api.items(POLICIES) if "deletionTimestamp" not in p["metadata"]]
+        daemonsets = {
+            d["metadata"]["name"]: d for d in self.api.items(f"/apis/apps/v1/namespaces/{namespace}/daemonsets")
+        }
+        pods = self.api.items(f"/api/v1/namespaces/{namespace}/pods")
+        faults = self.api.get(FAULTS) or {}
+        return View(
+            policies[0] if policies else {},
+            namespace,
+            daemonsets,
+            {(_app(pod), pod["spec"].get("nodeName", "")): pod for pod in pods if _stays(pod)},
+            self.api.items("/api/v1/nodes"),
+            faults.get("data") or {},
+            any(name.endswith("-node-feature-discovery-worker") for name in daemonsets),
+        )
+
+    def _forget_resources(self) -> None:
+        """Once the last plugin's pod is gone, the kubelets show its resources as 0; labels stay, as on real nodes."""
+        if not self.active or self.api.items(f"/api/v1/pods?labelSelector=app%3D{PLUGIN}"):
+            return
+        for node in self.api.items("/api/v1/nodes"):
+            self._tell_resources(node, {})
+        self.loaded.clear()
+        self.active = False
+
+    def _operands(self, view: View) -> None:
+        """DaemonSets and what goes with them, changed only where the policy changed."""
+        wanted = {operand.name: operand for operand in _operands.wanted(view.policy["spec"])}
+        base = f"/apis/apps/v1/namespaces/{view.namespace}/daemonsets"
+        for name, operand in wanted.items():
+            pending = name in view.named("pending-operands")
+            body = _operands.daemonset(operand, view.policy, view.namespace, pending)
+            stamp = body["metadata"]["annotations"][_operands.HASH]
+            present = view.daemonsets.get(name, {}).get("metadata", {}).get("annotations", {})
+            if present.get(_operands.HASH) != stamp:
+                view.daemonsets[name] = self.api.apply(f"{base}/{name}", body)
+        for operand in _operands.OPERANDS:
+            if operand.name not in wanted and operand.name in view.daemonsets:
+                self.api.delete(f"{base}/{operand.name}")
+                del view.daemonsets[operand.name]
+        self._companions(view)
+
+    def _companions(self, view: View) -> None:
+        """The RuntimeClass, the exporter's Service and the operator's own ServiceMonitor."""
+        runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}}
+        self._once("/apis/node.k8s.io/v1/runtimeclasses", {**runtime, "handler": "nvidia"})
+        if "nvidia-dcgm-exporter" in view.daemonsets:
+            service = _operands.exporter_service(view.policy, view.namespace)
+            self._once(f"/api/v1/namespaces/{view.namespace}/services", service)
+        at = f"/apis/monitoring.coreos.com/v1/namespaces/{view.namespace}/servicemonitors"
+        monitor = _operands.service_monitor(view.policy, view.namespace)
+        if self.api.get("/apis/monitoring.coreos.com/v1") is None:
+            return
+        if monitor:
+            self._once(at, monitor)
+        else:
+            self.api.delete(f"{at}/nvidia-dcgm-exporter")
+
+    def _once(self, path: str, body: Object) -> None:
+        if self.api.get(f"{path}/{body['metadata']['name']}") is None:
+            self.api.create(path, body)
+
+    def _node(self, view: View, node: Object) -> None:
+        """Labels and resources of one node."""
+        name, labels = node["metadata"]["name"], node["metadata"]["labels"]
+        profile = node["metadata"].get("annotations", {}).get(_nodes.GPUS, "none")
+        hardware = self.hardware.get(profile, Hardware(0))
+        wanted: dict[str, str | None] = dict(_gpu_node.nfd_labels(hardware, node)) if view.nfd else {}
+        if not view.policy:
+            wanted.update(_undo(labels))
+        elif hardware.count:
+            wanted.update(_gpu_node.operator_labels(hardware, {**labels, **_texts(wanted)}))
+            wanted.update(self._mig(view, name, labels))
+        shared = self._plugin(view, name, labels) if view.policy and hardware.count else None
+        mig, strategy = _mig_config(view, labels)
+        if shared and view.runs("gpu-feature-discovery", name):
+            wanted.update(_gpu_node.discovery_labels(hardware, shared, mig, strategy))
+        elif labels.get(_gpu_node.OPT_OUT) == "false":
+            wanted.update({key: None for key in _gpu_node.DISCOVERED if key in labels})
+        patch = _gpu_node.label_patch(labels, wanted)
+        if patch:
+            self.api.patch(f"/api/v1/nodes/{name}", {"metadata": {"labels": patch}})
+        faulty = {"*", name} & set(view.named("no-allocatable"))
+        resources = _gpu_node.resources(hardware, shared, mig, strategy) if shared and not faulty else {}
+        self._tell_resources(node, resources)
+
+    def _tell_resources(self, node: Object, resources: dict[str, int]) -> None:
+        status = _gpu_node.status_patch(node["status"], resources)
+        if status:
+            self.api.patch(f"/api/v1/nodes/{node['metadata']['name']}/status", {"status": status})
+
+    def _plugin(self, view: View, node: str, labels: dict[str, str]) -> Sharing | None:
+        """What the node's plugin shares; read anew only by a new pod or for a changed label, as the real one does."""
+        if not view.runs(PLUGIN, node):
+            self.loaded.pop(node, None)
+            return None
+        pod, label = view.pods[PLUGIN, node]["metadata"]["uid"], labels.get(_gpu_node.CONFIG_LABEL, "")
+        known = self.loaded.get(node)
+        if known is None or (known.pod, known.label) != (pod, label):
+            known = Loaded(pod, label, self._read_config(view, label))
+            self.loaded[node] = known
+        return known.sharing
+
+    def _read_config(self, view: View, label: str) -> Sharing | None:
+        """Nothing where the named config does not exist: the real plugin does not come up then."""
+        config_map, default = _operands.plugin_config(view.policy["spec"])
+        chosen = label or default
+        if not (config_map and chosen):
+            return Sharing()
+        found = self.api.get(f"/api/v1/namespaces/{view.namespace}/configmaps/{config_map}") or {}
+        configs = found.get("data") or {}
+        return _gpu_node.sharing(configs[chosen]) if chosen in configs else None
+
+    def _mig(self, view: View, node: str, labels: dict[str, str]) -> dict[str, str | None]:
+        """The MIG manager's answer to its label: first pending, in the next round success or failed."""
+        config = labels.get(_gpu_node.MIG_LABEL)
+        if not config or not view.runs("nvidia-mig-manager", node):
+            return {}
+        done = config if labels.get(_gpu_node.MIG_STATE) == "success" else ""
+        if self.mig.setdefault(node, done) != config:
+            self.mig[node] = config
+            return {_gpu_node.MIG_STATE: "pending"}
+        works = _gpu_node.mig_instances(config) is not None and not view.faults.get("mig-fails")
+        return {_gpu_node.MIG_STATE: "success" if works else "failed"}
+
+    def _status(self, view: View) -> None:
+        """``ready`` once every operand is rolled out and the plugins have told their nodes' resources."""
+        names = [operand.name for operand in _operands.wanted(view.policy["spec"])]
+        waiting = [name for name in names if not _operands.rolled_out(view.daemonsets[name])]
+        ready = not waiting and not view.faults.get("never-ready")
+        message = f"waiting for {', '.join(waiting)}" if waiting else ("" if ready else "ClusterPolicy is not ready")
+        reason = "Reconciled" if ready else "OperandNotReady"
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        condition = {"type": "Ready", "status": str(ready), "reason": reason, "message": message}
+        wanted = {"state": "ready" if ready else "notReady", "namespace": view.namespace}
+        present = view.policy.get("status", {})
+        known = [{k: v for k, v in c.items() if k != "lastTransitionTime"} for c in present.get("conditions", [])]
+        if {k: present.get(k) for k in wanted} != wanted or known != [condition]:
+            status = {**wanted, "conditions": [{**condition, "lastTransitionTime": now}]}
+            self.api.patch(f"{POLICIES}/{view.policy['metadata']['name']}/status", {"status": status})
+
+
+def _app(pod: Object) -> str:
+    app: str = pod["metadata"].get("labels", {}).get("app", "")
+    return app
+
+
+def _stays(pod: Object) -> bool:
+    return "deletionTimestamp" not in pod["metadata"]
+
+
+def _texts(labels: dict[str, str | None]) -> dict[str, str]:
+    return {key: value for key, value in labels.items() if value is not None}
+
+
+def _undo(labels: dict[str, str]) -> dict[str, str | None]:
+    """What is taken away once there is no ClusterPolicy; what a user set stays."""
+    ours = ("nvidia.com/gpu.present", *_gpu_node.DISCOVERED)
+    deployed = [key for key in labels if key.startswith(_gpu_node.DEPLOY) and key != _gpu_node.OPT_OUT]
+    return {key: None for key in (*ours, *deployed) if key in labels}
+
+
+def _mig_config(view: View, labels: dict[str, str]) -> tuple[str, str]:
+    done = labels.get(_gpu_node.MIG_STATE) == "success"
+    strategy = (view.policy or {}).get("spec", {}).get("mig", {}).get("strategy", "single")
+    return labels.get(_gpu_node.MIG_LABEL, "") if done else "", strategy
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--name", required=True)
+    lab = Lab(parser.parse_args().name)
+    hardware = {name: Hardware.of(profile) for name, profile in _spec.load_profiles().items()}
+    stand_in = StandIn(Api(lab.read()["ports"]["kube-apiserver"], lab.pki, "lab-operator"), hardware)
+    while lab.directory.exists():
+        began = time.monotonic()
+        try:
+            stand_in.round()
+        except (LabError, OSError) as error:
+            say(f"operator stand-in: {error}")
+        spent = time.monotonic() - began
+        time.sleep(max(1.0, 9 * spent))  # at most a tenth of one core, however many nodes there are
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
