@@ -16,6 +16,7 @@ from ansible.plugins.action import ActionBase
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from ansible_collections.t9k.gpu.plugins.filter.driver_nodes import driver_nodes
 from ansible_collections.t9k.gpu.plugins.filter.gpu_summary import gpu_summary
 from ansible_collections.t9k.gpu.plugins.module_utils import _report, _report_collect
 from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text
@@ -80,7 +81,7 @@ def lasting(model: Any) -> Any:
     return {k: v for k, v in model.items() if k not in ("generated_at", "history")} if isinstance(model, dict) else None
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ActionBase):
     """Ansible's way to run the action."""
 
     _requires_connection = False
@@ -114,5 +115,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for host in given["hosts"]:
             known = hostvars.get(host, {})
             variables = {name: known[name] for name in wanted if name in known}
-            nodes.append(_report_collect.collect(host, variables, in_cluster.get(host)))
+            plan = {"inventory_hostname": host, "__driver_plan": known.get("__driver_plan")}
+            planned = driver_nodes([plan])[0] if plan["__driver_plan"] else None
+            nodes.append(_report_collect.collect(host, variables, in_cluster.get(host), planned))
         return [*nodes, *given["nodes"]]

@@ -105,8 +105,8 @@ def _gpu(gpu: Mapping[str, Any], position: int) -> dict[str, Any]:
 
 def _reason(reason: Any) -> dict[str, Any]:
     told = mapping(reason)
-    pair = items(told.get("pair"))
-    pair = list(pair) if len(pair) == 2 and all(isinstance(gpu, int) for gpu in pair) else None
+    gpus = items(told.get("pair"))
+    pair = list(gpus) if len(gpus) == 2 and all(isinstance(gpu, int) for gpu in gpus) else None
     message = str(told.get("message", reason))
     return {
         "severity": str(told.get("severity", "warn")),

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A node's facts for the report, from what a play knows of its host. Private: subject to change without notice.
 
-Later sources win: the local fact file, gathered facts, ``nvidia_smi_facts``, the peer-to-peer test, the cluster's Node,
-and the variable ``gpu_report_node``.
+Later sources win: the local fact file, the role driver's plan, gathered facts, ``nvidia_smi_facts``, the peer-to-peer
+test, the cluster's Node, and the variable ``gpu_report_node``.
 """
 
 from __future__ import annotations
@@ -25,12 +25,18 @@ _LABELS = ("nvidia.com/", "tensorstack.dev/")
 _PRODUCT, _REPLICAS, _STRATEGY = "nvidia.com/gpu.product", "nvidia.com/gpu.replicas", "nvidia.com/gpu.sharing-strategy"
 
 
-def collect(name: str, variables: Mapping[str, Any], cluster_node: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """One node of the contract in docs/report.md."""
+def collect(
+    name: str,
+    variables: Mapping[str, Any],
+    cluster_node: Mapping[str, Any] | None = None,
+    planned: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """One node of the contract in docs/report.md. ``planned``: what the filter ``driver_nodes`` makes of the host."""
     facts = mapping(variables.get("ansible_facts"))
     node: dict[str, Any] = {}
     for source in (
         mapping(mapping(facts.get("ansible_local")).get(LOCAL_FACT)),
+        {key: value for key, value in mapping(planned).items() if value not in (False, [], None) or key == "gpus"},
         _system(facts),
         _smi(mapping(facts.get("nvidia_smi"))),
         {"p2p": variables[P2P]} if mapping(variables.get(P2P)) else {},
@@ -38,7 +44,7 @@ def collect(name: str, variables: Mapping[str, Any], cluster_node: Mapping[str, 
         mapping(variables.get(OVERRIDE)),
     ):
         node = _merged(node, source)
-    seen = [key for key in node if key != "cluster"]
+    seen = [key for key in node if key not in ("cluster", "name")]
     return {"reachable": bool(seen), **node, "name": name}
 
 

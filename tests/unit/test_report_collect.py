@@ -93,5 +93,15 @@ def test_odd_variables(odd: dict[str, Any]) -> None:
     assert collect("a", odd)["name"] == "a"
 
 
+def test_the_plan_of_the_role_driver() -> None:
+    planned = {"name": "a", "reachable": True, "problems": ["x"], "gpus": [{}], "plan": {"steps": []}}
+    assert collect("a", {}, None, planned)["plan"] == {"steps": []}
+    assert collect("a", {}, None, {"name": "a", "reachable": False, "problems": []})["reachable"] is False
+    smi = {"ansible_facts": {"nvidia_smi": SMI}}
+    node = collect("a", smi, None, planned)
+    assert node["problems"] == ["x", "GPU 0 is hot"] and node["gpus"] == [{"index": 0}]
+    assert collect("a", {}, None, {"name": "a", "gpus": []}) == {"reachable": True, "gpus": [], "name": "a"}
+
+
 def test_by_name() -> None:
     assert set(by_name([{"metadata": {"name": "a"}}, {}])) == {"a", "None"}
