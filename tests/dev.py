@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(os.environ["ANSIBLE_COLLECTIONS_PATH"]) / "ansible_collections/t9k/gpu"
+FOLDER = Path(os.environ["T9K_GPU_CACHE"]) / "labs/demo"
+CHART_VERSION = "v26.7.0"
 LAB = ["--name", "demo", "--spec", "tests/lab/specs/demo.yml"]
 
 
@@ -27,22 +29,23 @@ def _cluster_environment() -> dict[str, str]:
     command = [sys.executable, "-m", "tests.lab.cluster", "env", "--name", "demo"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     pairs = (word.partition("=") for word in shlex.split(printed) if "=" in word)
-    return {name: os.path.expandvars(value) for name, _equals, value in pairs}
+    cluster = {name: os.path.expandvars(value) for name, _equals, value in pairs}
+    return {**cluster, "T9K_GPU_LAB_CHART": str(FOLDER / f"gpu-operator-{CHART_VERSION}.tgz")}
 
 
 def demo(rest: list[str]) -> None:
     """the main job on the embedded lab: bring it up, run playbooks/site.yml; further words go to ansible-playbook"""
     _module("tests.lab.hosts", "up", *LAB)
     _module("tests.lab.cluster", "up", *LAB)
+    _module("tests.lab.cluster", "chart", "--version", CHART_VERSION, "--out", str(FOLDER))
     play(rest)
 
 
 def play(rest: list[str]) -> None:
     """playbooks/site.yml, or the playbook given first, on the lab as it is"""
     playbook = rest.pop(0) if rest and rest[0].endswith(".yml") else "playbooks/site.yml"
-    lab = Path(os.environ["T9K_GPU_CACHE"]) / "labs/demo"
-    inventories = ["-i", str(lab / "inventory.yml"), "-i", "tests/lab/inventory/demo.yml"]
-    inventories += ["-e", "driver_serial=100%"]
+    inventories = ["-i", str(FOLDER / "inventory.yml"), "-i", "tests/lab/inventory/demo.yml"]
+    rest += ["-e", "driver_serial=100%"]
     _exec("ansible-playbook", playbook, *inventories, *rest, **_cluster_environment())
 
 

@@ -15,7 +15,7 @@ import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tests.lab.hosts import deb, machine, podman, ubuntu
+from tests.lab.hosts import deb, machine, podman, spec, ubuntu
 from tests.lab.state import cache
 
 HERE = Path(__file__).resolve().parent
@@ -105,9 +105,9 @@ def content(system: str) -> tuple[dict[str, bytes], bytes]:
         files[f"{place}/{program}"] = (stand_ins / f"{program.replace('-', '_')}.py").read_bytes()
     for unit in stand_ins.glob("*.service"):
         files[f"etc/systemd/system/{unit.name}"] = unit.read_bytes()
-    for capture in sorted(FIXTURES.glob("*/nvidia-smi-q.xml")):
+    for capture in sorted({profile["capture"] for profile in spec.profiles().values() if "capture" in profile}):
         for name in CAPTURES:
-            files[f"{place}/captures/{capture.parent.name}/{name}"] = (capture.parent / name).read_bytes()
+            files[f"{place}/captures/{capture}/{name}"] = (FIXTURES / capture / name).read_bytes()
     files["etc/dpkg/dpkg.cfg.d/lab"] = b"force-unsafe-io\n"
     if system == "ubuntu-like":
         files.update(_ubuntu())
