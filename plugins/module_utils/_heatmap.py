@@ -19,6 +19,8 @@ Cell = Union[float, str, None]
 SHADES = 7
 #: Pixels: a character, a row; characters: a cell, the column of row numbers.
 _CHARACTER, _ROW, _CELL, _LABEL = 7, 20, 6, 4
+#: More GPUs than this are too small to read when they are made to fit a phone; they scroll instead.
+_FITS = 9
 #: The words of ``nvidia-smi topo -m`` from near to far.
 _LINKS = {"PIX": 4, "PXB": 3, "PHB": 2, "NODE": 1, "SYS": 0, "SOC": 0}
 
@@ -28,7 +30,7 @@ def heatmap(title: str, matrix: Sequence[Sequence[Cell]], unit: str = "", bad: I
     count = len(matrix)
     width, height = (_LABEL + _CELL * count) * _CHARACTER, _ROW * (count + 1)
     label = escape(f"{title}: {_summary(matrix, unit)}", quote=True)
-    kind = "hm us" if unit == "us" else "hm"
+    kind = "hm" + (" us" if unit == "us" else "") + (" big" if count > _FITS else "")
     return "".join(
         [
             f'<svg class="{kind}" viewBox="0 0 {width} {height}" width="{width}" role="img" ',

@@ -42,7 +42,10 @@ def judge(evidence: Evidence) -> Verdict:
     if evidence.count == 1 and not reasons:
         return Verdict(verdict, "one GPU: there is no pair to test")
     pairs = evidence.count * (evidence.count - 1)
-    return Verdict(verdict, f"{evidence.count} GPUs, {pairs} directed pairs, {len(reasons)} findings", reasons)
+    findings = f"{len(reasons)} finding{'s' * (len(reasons) != 1)}"
+    return Verdict(
+        verdict, f"{evidence.count} GPU{'s' * (evidence.count != 1)}, {pairs} directed pairs, {findings}", reasons
+    )
 
 
 def _once(reasons: Iterator[Reason]) -> Iterator[Reason]:

@@ -133,7 +133,7 @@ p2p:
       description: The verdict in a few words.
       type: str
       returned: always
-      sample: 8 GPUs, 56 directed pairs, 1 findings
+      sample: 8 GPUs, 56 directed pairs, 1 finding
     reasons:
       description: What is wrong. Each has C(rule), C(severity) (V(warn) or V(fail)) and C(message), and where it is
         about two GPUs C(pair), C(matrix), C(measured) and C(expected).
