@@ -38,6 +38,15 @@ def crd_version(wish: Wish) -> str:
     return f"{values.plain(wish.version)}{'-' + wish.digest if wish.digest else ''}"
 
 
+def _differing(wanted: Any, found: Any) -> str:
+    """Which values differ; those that only the installed ones have are marked."""
+    changed = set(objects.paths_in(objects.missing_from(wanted, found) or {}))
+    gone = set(objects.paths_in(objects.missing_from(found, wanted) or {})) - changed
+    return "values differ: " + ", ".join(
+        [*sorted(changed - {""}), *(f"{path} (removed)" for path in sorted(gone - {""}))]
+    )
+
+
 def release_reason(state: ClusterState, wish: Wish) -> str:
     """Why helm must run; "" if the release is as wished."""
     release = state.release
@@ -50,8 +59,7 @@ def release_reason(state: ClusterState, wish: Wish) -> str:
     if wish.digest and wish.digest not in release.description:
         return "the local chart changed"
     if release.values != wish.values:
-        patch = objects.missing_from(wish.values, release.values) or {"(removed)": 0}
-        return "values differ: " + ", ".join(sorted(objects.paths_in(patch)))
+        return _differing(wish.values, release.values)
     return ""
 
 
@@ -73,8 +81,7 @@ def manifests_reason(state: ClusterState, wish: Wish) -> str:
     if found["digest"] != wanted["digest"]:
         return "the local chart changed"
     if found["values"] != wanted["values"]:
-        patch = objects.missing_from(wanted["values"], found["values"]) or {"(removed)": 0}
-        return "values differ: " + ", ".join(sorted(objects.paths_in(patch)))
+        return _differing(wanted["values"], found["values"])
     return ""
 
 
