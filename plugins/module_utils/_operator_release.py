@@ -8,6 +8,7 @@ Private: subject to change without notice.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils import _operator_objects as objects
 from ansible_collections.t9k.gpu.plugins.module_utils import _operator_values as values
@@ -19,6 +20,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator_state import (
 )
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_step import NOTHING, OPERAND_PODS, Object, Step
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_wish import Wish
+
+_SHOWN = 6
 
 
 def crds_outdated(state: ClusterState, wish: Wish) -> str:
@@ -42,9 +45,9 @@ def _differing(wanted: Any, found: Any) -> str:
     """Which values differ; those that only the installed ones have are marked."""
     changed = set(objects.paths_in(objects.missing_from(wanted, found) or {}))
     gone = set(objects.paths_in(objects.missing_from(found, wanted) or {})) - changed
-    return "values differ: " + ", ".join(
-        [*sorted(changed - {""}), *(f"{path} (removed)" for path in sorted(gone - {""}))]
-    )
+    named = [*sorted(changed - {""}), *(f"{path} (removed)" for path in sorted(gone - {""}))]
+    more = [f"and {len(named) - _SHOWN} more"] if len(named) > _SHOWN else []
+    return "values differ: " + ", ".join([*named[:_SHOWN], *more])
 
 
 def release_reason(state: ClusterState, wish: Wish) -> str:
