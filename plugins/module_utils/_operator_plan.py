@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils import _operator_readiness as readiness
 from ansible_collections.t9k.gpu.plugins.module_utils import _sharing_map
+from ansible_collections.t9k.gpu.plugins.module_utils._operator_node_readiness import Waiting
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_ours import label_steps, object_steps, records
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_release import chart_steps
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_state import (
@@ -110,7 +111,7 @@ def plan(state: ClusterState, wish: Wish) -> tuple[Step, ...]:
     return tuple(install_steps(state, wish) if wish.present else remove_steps(state, wish))
 
 
-def waiting(state: ClusterState, wish: Wish) -> tuple[readiness.Waiting, ...]:
+def waiting(state: ClusterState, wish: Wish) -> tuple[Waiting, ...]:
     """What is not ready, or not gone, yet."""
     if wish.present:
         return readiness.waiting(state, wish.expect)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._node_labels import require_known
+from ansible_collections.t9k.gpu.plugins.module_utils._operator_node_readiness import gpu_nodes
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_ours import usable_objects
-from ansible_collections.t9k.gpu.plugins.module_utils._operator_readiness import gpu_nodes
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_state import ClusterState, Release, labels
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_step import Step
 

@@ -8,15 +8,16 @@ Nothing here waits or asks the API server: ``waiting(state, expect)`` names what
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ansible_collections.t9k.gpu.plugins.module_utils._operator_node_readiness import (
+    Expect,
+    Waiting,
+    gpu_nodes,
+    nodes_waiting,
+)
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_state import ClusterState, Object, labels
-from ansible_collections.t9k.gpu.plugins.module_utils._sharing import MIG_LABEL, MIG_STATE_LABEL, expected_resources
 
-GPU = "nvidia.com/gpu"
-OPERANDS_LABEL = "nvidia.com/gpu.deploy.operands"
-PCI_LABEL = "feature.node.kubernetes.io/pci-10de.present"
 PLUGIN = "nvidia-device-plugin-daemonset"
 
 #: DaemonSet → the ClusterPolicy's component that asks for it, and what the component is without ``enabled``.
@@ -35,48 +36,10 @@ OPERANDS = {
 _SOME_NODES = {"nvidia-mig-manager", "nvidia-driver-daemonset"}
 
 
-@dataclass(frozen=True, order=True)
-class Waiting:
-    """One thing that is not ready."""
-
-    kind: str
-    name: str
-    wanted: str
-    found: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}: wants {self.wanted}, has {self.found}"
-
-    def to_dict(self) -> dict[str, str]:
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Expect:
-    """What the chosen options lead one to expect."""
-
-    nfd: bool = True
-    #: node → the device plugin document that its GPUs are shared by.
-    sharing: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    #: node → MIG configuration.
-    mig: Mapping[str, str] = field(default_factory=dict)
-
-
 def enabled(policy: Object | None, component: str, default: bool) -> bool:
     """Whether the ClusterPolicy asks for a component."""
     found = ((policy or {}).get("spec") or {}).get(component) or {}
     return bool(found.get("enabled", default))
-
-
-def is_gpu_node(node: Object) -> bool:
-    """Has GPUs and takes part."""
-    found = labels(node)
-    has = found.get(PCI_LABEL) == "true" or found.get(f"{GPU}.present") == "true"
-    return has and found.get(OPERANDS_LABEL) != "false"
-
-
-def gpu_nodes(state: ClusterState) -> dict[str, Object]:
-    return {name: node for name, node in state.nodes.items() if is_gpu_node(node)}
 
 
 def _deployment(name: str, item: Object | None) -> Iterable[Waiting]:
@@ -155,53 +118,6 @@ def _why(state: str, status: Mapping[str, Any]) -> str:
     return f"{state} ({told[0]})" if told else state
 
 
-def offered(node: Object, resource: str) -> int:
-    """How many of a resource the node can give to pods."""
-    return int(((node.get("status") or {}).get("allocatable") or {}).get(resource, 0))
-
-
-def _gpus(node: Object) -> int | None:
-    found = labels(node).get(f"{GPU}.count", "")
-    return int(found) if found.isdigit() else None
-
-
-def _resources(name: str, node: Object, expect: Expect) -> Iterable[Waiting]:
-    """The proof: allocatable is what GPUs and sharing make of it, and nothing of the other kind is left."""
-    gpus = _gpus(node)
-    if gpus is None:
-        yield Waiting("Node", name, f"label {GPU}.count", "no such label (gpu-feature-discovery sets it)")
-        return
-    if name in expect.mig or (labels(node).get(f"{GPU}.replicas") is None and _is_partitioned(node)):
-        return  # the number of devices follows the partition, and mig.config.state speaks for it
-    wanted = {GPU: 0, f"{GPU}.shared": 0, **expected_resources(expect.sharing.get(name, {}), gpus)}
-    for resource, count in wanted.items():
-        if offered(node, resource) != count:
-            yield Waiting("Node", name, f"{count} {resource} from {gpus} GPUs", str(offered(node, resource)))
-
-
-def _is_partitioned(node: Object) -> bool:
-    return labels(node).get(MIG_LABEL, "all-disabled") != "all-disabled"
-
-
-def _mig(name: str, node: Object, wanted: str) -> Iterable[Waiting]:
-    found = labels(node)
-    if found.get(MIG_LABEL) != wanted or found.get(MIG_STATE_LABEL) != "success":
-        has = f"{found.get(MIG_LABEL, 'none')}, state {found.get(MIG_STATE_LABEL, 'none')}"
-        yield Waiting("Node", name, f"MIG configuration {wanted} with state success", has)
-
-
-def _nodes(state: ClusterState, expect: Expect) -> Iterable[Waiting]:
-    for name, node in state.nodes.items():
-        asked = name in expect.sharing or name in expect.mig
-        if not is_gpu_node(node):
-            if asked and labels(node).get(OPERANDS_LABEL) != "false":
-                yield Waiting("Node", name, f"label {PCI_LABEL}", "none (no NVIDIA device was found on it)")
-            continue
-        yield from _resources(name, node, expect)
-        if name in expect.mig:
-            yield from _mig(name, node, expect.mig[name])
-
-
 def _exporter(state: ClusterState) -> Iterable[Waiting]:
     """Its Service must lead somewhere; one ready address for each GPU node."""
     if not enabled(state.policy, "dcgmExporter", True):
@@ -222,7 +138,7 @@ def waiting(state: ClusterState, expect: Expect) -> tuple[Waiting, ...]:
     if state.policy is not None:
         found.extend(_operands(state))
         found.extend(_exporter(state))
-    found.extend(_nodes(state, expect))
+    found.extend(nodes_waiting(state, expect))
     return tuple(found)
 
 

@@ -8,6 +8,7 @@ Private: subject to change without notice.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils import _operator_objects as objects
 from ansible_collections.t9k.gpu.plugins.module_utils import _operator_values as values
@@ -19,6 +20,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator_state import (
 )
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_step import NOTHING, OPERAND_PODS, Object, Step
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_wish import Wish
+
+_SHOWN = 6
 
 
 def crds_outdated(state: ClusterState, wish: Wish) -> str:
@@ -38,6 +41,15 @@ def crd_version(wish: Wish) -> str:
     return f"{values.plain(wish.version)}{'-' + wish.digest if wish.digest else ''}"
 
 
+def _differing(wanted: Any, found: Any) -> str:
+    """Which values differ; those that only the installed ones have are marked."""
+    changed = set(objects.paths_in(objects.missing_from(wanted, found) or {}))
+    gone = set(objects.paths_in(objects.missing_from(found, wanted) or {})) - changed
+    named = [*sorted(changed - {""}), *(f"{path} (removed)" for path in sorted(gone - {""}))]
+    more = [f"and {len(named) - _SHOWN} more"] if len(named) > _SHOWN else []
+    return "values differ: " + ", ".join([*named[:_SHOWN], *more])
+
+
 def release_reason(state: ClusterState, wish: Wish) -> str:
     """Why helm must run; "" if the release is as wished."""
     release = state.release
@@ -50,8 +62,7 @@ def release_reason(state: ClusterState, wish: Wish) -> str:
     if wish.digest and wish.digest not in release.description:
         return "the local chart changed"
     if release.values != wish.values:
-        patch = objects.missing_from(wish.values, release.values) or {"(removed)": 0}
-        return "values differ: " + ", ".join(sorted(objects.paths_in(patch)))
+        return _differing(wish.values, release.values)
     return ""
 
 
@@ -73,8 +84,7 @@ def manifests_reason(state: ClusterState, wish: Wish) -> str:
     if found["digest"] != wanted["digest"]:
         return "the local chart changed"
     if found["values"] != wanted["values"]:
-        patch = objects.missing_from(wanted["values"], found["values"]) or {"(removed)": 0}
-        return "values differ: " + ", ".join(sorted(objects.paths_in(patch)))
+        return _differing(wanted["values"], found["values"])
     return ""
 
 

@@ -17,10 +17,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.t9k.gpu.plugins.module_utils import _operator_objects, _operator_values, _sharing
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_helm import digest_of, is_remote, local_chart_version
-from ansible_collections.t9k.gpu.plugins.module_utils._operator_readiness import (
-    OPERANDS_LABEL,
-    Expect,
-)
+from ansible_collections.t9k.gpu.plugins.module_utils._operator_node_readiness import OPERANDS_LABEL, Expect
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing import CONFIG_LABEL, MIG_LABEL
 
 Made = TypeVar("Made")
@@ -102,9 +99,7 @@ def _check_nodes(labels: Mapping[str, Any], documents: Mapping[str, Any], faults
 
 def _expect(labels: Mapping[str, Mapping[str, Any]], documents: Mapping[str, Any], nfd: bool) -> Expect:
     active = {node: found for node, found in labels.items() if found.get(OPERANDS_LABEL) != "false"}
-    chosen = _by_node(active, CONFIG_LABEL)
-    sharing = {node: documents[name] for node, name in chosen.items() if name in documents}
-    return Expect(nfd=nfd, sharing=sharing, mig=_by_node(active, MIG_LABEL))
+    return Expect(nfd, documents, _by_node(active, CONFIG_LABEL), _by_node(active, MIG_LABEL))
 
 
 def _objects(params: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:

@@ -259,7 +259,12 @@ def result_of(
         "diff": change.diff if steps else {},
         "values": dict(wish.values),
         "waiting": [each.to_dict() for each in _operator_plan.waiting(state, wish)],
-        "expect": {"nfd": expect.nfd, "sharing": dict(expect.sharing), "mig": dict(expect.mig)},
+        "expect": {
+            "nfd": expect.nfd,
+            "configs": dict(expect.configs),
+            "sharing": dict(expect.sharing),
+            "mig": dict(expect.mig),
+        },
         "chart_description": f"t9k.gpu {wish.digest}".strip(),
         "crd_version": _operator_release.crd_version(wish),
         "stuck_release": release.secret if release is not None and pending else "",

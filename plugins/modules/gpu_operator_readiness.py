@@ -34,7 +34,8 @@ options:
   expect:
     description:
       - What the chosen options lead one to expect. C(nfd) says whether the chart brings node feature discovery,
-        C(sharing) is node name to device plugin document, C(mig) is node name to MIG configuration.
+        C(configs) is sharing config name to device plugin document, C(sharing) is node name to sharing config name,
+        and C(mig) is node name to MIG configuration.
       - M(t9k.gpu.gpu_operator_plan) returns it.
     type: dict
     default: {}
@@ -101,10 +102,11 @@ from ansible_collections.t9k.gpu.plugins.module_utils import _kube
 from ansible_collections.t9k.gpu.plugins.module_utils import _operator_readiness as readiness
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_blocked import last_events, unready
+from ansible_collections.t9k.gpu.plugins.module_utils._operator_node_readiness import Expect, Waiting
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_state import ClusterState, Reader, read_workloads
 
 
-def look(api: _kube.Api, params: dict[str, Any]) -> tuple[readiness.Waiting, ...]:
+def look(api: _kube.Api, params: dict[str, Any]) -> tuple[Waiting, ...]:
     """One look at the cluster."""
     reader = Reader(api)
     state = ClusterState(**read_workloads(reader, params["namespace"]))
@@ -115,7 +117,8 @@ def look(api: _kube.Api, params: dict[str, Any]) -> tuple[readiness.Waiting, ...
     if params["state"] == "absent":
         return readiness.remaining(state)
     expect = params["expect"]
-    wanted = readiness.Expect(expect.get("nfd", True), expect.get("sharing") or {}, expect.get("mig") or {})
+    parts = {name: expect.get(name) or {} for name in ("configs", "sharing", "mig")}
+    wanted = Expect(expect.get("nfd", True), **parts)
     return readiness.waiting(state, wanted)
 
 

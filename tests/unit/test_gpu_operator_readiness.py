@@ -82,5 +82,5 @@ def test_refused_reads_are_an_error_at_once(play: Any, fake: Cluster) -> None:
 def test_sharing_is_proven(play: Any) -> None:
     document = {"sharing": {"timeSlicing": {"renameByDefault": True,
                                             "resources": [{"name": "nvidia.com/gpu", "replicas": 4}]}}}  # fmt: skip
-    found = play(expect={"nfd": True, "sharing": {"gpu-1": document}}, timeout=0)
+    found = play(expect={"nfd": True, "configs": {"x": document}, "sharing": {"gpu-1": "x"}}, timeout=0)
     assert "Node gpu-1: wants 8 nvidia.com/gpu.shared from 2 GPUs, has 0" in found["msg"]

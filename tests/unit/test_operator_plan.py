@@ -81,7 +81,7 @@ def test_release_reasons(changed: dict[str, Any], reason: str) -> None:
 def test_a_value_that_is_no_longer_wished_is_a_difference() -> None:
     values = {**cluster.wish().values, "toolkit": {"enabled": False}}
     assert release_reason(cluster.finished(release=cluster.release(values)), cluster.wish()) == (
-        "values differ: (removed)"
+        "values differ: toolkit.enabled (removed)"
     )
 
 

@@ -9,7 +9,8 @@ import operator_cluster as cluster
 import pytest
 
 from ansible_collections.t9k.gpu.plugins.module_utils import _sharing
-from ansible_collections.t9k.gpu.plugins.module_utils._operator_readiness import Expect, remaining, waiting
+from ansible_collections.t9k.gpu.plugins.module_utils._operator_node_readiness import Expect
+from ansible_collections.t9k.gpu.plugins.module_utils._operator_readiness import remaining, waiting
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_state import ClusterState
 
 Spoil = Callable[[ClusterState], ClusterState]
@@ -86,8 +87,30 @@ SHARING = [
 @pytest.mark.parametrize(("config", "allocatable", "sentences"), SHARING)
 def test_sharing_is_proven(config: dict[str, Any], allocatable: dict[str, str], sentences: list[str]) -> None:
     state = with_node(cluster.node("gpu-1", 2, allocatable))(cluster.finished())
-    expect = Expect(sharing={"gpu-1": _sharing.documents({"x": config})["x"]})
+    expect = Expect(configs=_sharing.documents({"x": config}), sharing={"gpu-1": "x"})
     assert [str(each).partition(": ")[2] for each in waiting(state, expect)] == sentences
+
+
+def test_a_node_that_the_inventory_does_not_name_is_judged_by_its_label() -> None:
+    """As with --limit: the others keep their configs."""
+    label = {"nvidia.com/device-plugin.config": "x"}
+    shared = cluster.node("gpu-1", 2, {"nvidia.com/gpu.shared": "8"}, **label)
+    state = with_node(shared)(cluster.finished())
+    known = _sharing.documents({"x": {"mode": "time_slicing", "replicas": 4}})
+    assert waiting(state, Expect(configs=known)) == ()
+    assert waiting(state, Expect()) == ()  # another's config: nothing is known of its effect
+    half = with_node(cluster.node("gpu-1", 2, {"nvidia.com/gpu.shared": "4"}, **label))(state)
+    assert len(waiting(half, Expect(configs=known))) == 1
+
+
+def test_the_policys_default_config_counts_for_nodes_without_a_label() -> None:
+    known = _sharing.documents({"x": {"mode": "time_slicing", "replicas": 4}})
+    policy = cluster.policy(devicePlugin={"config": {"name": "time-slicing-config", "default": "x"}})
+    found = waiting(cluster.finished(policies=(policy,)), Expect(configs=known))
+    assert [each.wanted for each in found if "shared" in each.wanted] == [
+        "8 nvidia.com/gpu.shared from 2 GPUs",
+        "4 nvidia.com/gpu.shared from 1 GPUs",
+    ]
 
 
 MIG = [
@@ -105,7 +128,7 @@ def test_mig_waits_for_success(labels: dict[str, str], count: int) -> None:
 
 
 def test_a_node_that_should_share_but_shows_no_device() -> None:
-    (found,) = waiting(cluster.finished(), Expect(sharing={"cpu-1": {}}))
+    (found,) = waiting(cluster.finished(), Expect(sharing={"cpu-1": "x"}))
     assert "no NVIDIA device was found" in str(found)
 
 

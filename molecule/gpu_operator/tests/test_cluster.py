@@ -11,7 +11,7 @@ import pytest
 from kubernetes import client, config
 
 #: docs/gpu-operator.md names this number.
-MOST_REQUESTS = 13
+MOST_REQUESTS = 11
 FOLDER = os.environ["T9K_GPU_CACHE"] + "/labs/molecule-gpu-operator"
 
 
