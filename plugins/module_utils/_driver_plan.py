@@ -178,9 +178,13 @@ def _initramfs(state: NodeState, wanted: Wanted, gsp: list[Step]) -> Iterator[St
         _modprobe.render_blacklist() if wanted.blacklist else None
     )
     if gsp or blacklist_changes:
-        yield Step("initramfs", "module options changed")
+        yield Step("initramfs", "module options changed", data=_images(state))
     elif state.modprobe_mtime is not None and state.modprobe_mtime > built:
-        yield Step("initramfs", "an initramfs is older than the module options")
+        yield Step("initramfs", "an initramfs is older than the module options", data=_images(state))
+
+
+def _images(state: NodeState) -> dict[str, Any]:
+    return {"kernel_releases": list(state.system.initramfs_releases)}
 
 
 def _reboot_reason(state: NodeState, verdict: _gsp.Verdict | None) -> str | None:
@@ -232,7 +236,7 @@ def _absent(state: NodeState) -> Iterator[Step]:
         files = [{"path": path, "content": None} for path in ours]
         yield Step("files", f"ours, and no longer wanted: {', '.join(ours)}", data={"files": files})
     if state.system.initramfs_mtime is not None and {_modprobe.BLACKLIST_PATH, _gsp_facts.DEFAULT_PATH} & set(ours):
-        yield Step("initramfs", "module options changed")
+        yield Step("initramfs", "module options changed", data=_images(state))
 
 
 def _drained(state: NodeState, wanted: Wanted, changes: list[Step]) -> Iterator[Step]:

@@ -53,6 +53,7 @@ class System:
     kubelet: bool
     initramfs_mtime: float | None  # of the oldest image; None: there is none
     apt_lists_mtime: float | None
+    initramfs_releases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ def read(run: Run, smi_timeout_s: int, root: str = "/") -> NodeState | None:
 def _system(root: str) -> System:
     os_release = _os_release(read_text(under(root, "/etc/os-release")) or "")
     kernel = (read_text(under(root, "/proc/sys/kernel/osrelease")) or os.uname().release).strip()
+    images = _initramfs_images(root)
     return System(
         os_id=os_release.get("ID", "unknown"),
         os_version=os_release.get("VERSION_ID", ""),
@@ -128,11 +130,22 @@ def _system(root: str) -> System:
         kernel_headers=under(root, f"/lib/modules/{kernel}/build").exists(),
         free_mib=shutil.disk_usage(under(root, "/")).free // _MIB,
         kubelet=under(root, "/var/lib/kubelet").is_dir(),
-        initramfs_mtime=min((path.stat().st_mtime for path in under(root, "/boot").glob("initrd.img-*")), default=None),
+        initramfs_mtime=min((path.stat().st_mtime for path in images), default=None),
         apt_lists_mtime=max(
             (path.stat().st_mtime for path in under(root, "/var/lib/apt/lists").glob("*Release")), default=None
         ),
+        initramfs_releases=tuple(_release(path) for path in images),
     )
+
+
+def _initramfs_images(root: str) -> list[Path]:
+    """Of kernels that are installed; dkms and others leave copies with further suffixes beside them."""
+    images = under(root, "/boot").glob("initrd.img-*")
+    return sorted(path for path in images if under(root, f"/lib/modules/{_release(path)}").is_dir())
+
+
+def _release(image: Path) -> str:
+    return image.name[len("initrd.img-") :]
 
 
 def _os_release(text: str) -> dict[str, str]:
