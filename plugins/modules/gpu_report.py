@@ -25,8 +25,9 @@ options:
     type: path
   hosts:
     description:
-      - The inventory hosts to report about. Their facts are put together from the local fact C(t9k_gpu), the plan of the
-        role C(driver), gathered facts, the facts of M(t9k.gpu.nvidia_smi_facts), and the variables C(gpu_validate_p2p) and C(gpu_report_node).
+      - The inventory hosts to report about.
+      - Their facts are put together from the local fact C(t9k_gpu), the plan of the role C(driver), gathered facts, the
+        facts of M(t9k.gpu.nvidia_smi_facts), and the variables C(gpu_validate_p2p) and C(gpu_report_node).
       - A host of which nothing is known is reported as unreachable.
     type: list
     elements: str

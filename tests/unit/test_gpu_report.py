@@ -117,12 +117,12 @@ def test_two_hundred_nodes_of_eight_gpus_in_two_seconds_and_two_megabytes() -> N
 def test_well_formed_and_self_contained(nodes: list[dict[str, Any]]) -> None:
     text = page(*nodes)
     reader = Reader(text)
-    assert "script" not in {tag for tag, _ in reader.seen}
+    assert "script" not in {seen[0] for seen in reader.seen}
     assert "http" not in re.sub(r"http-equiv", "", text)
     for tag, attributes in reader.seen:
         target = attributes.get("href") or attributes.get("src") or ""
         assert target == "" or target.startswith(("#", "data:")), (tag, target)
-    ids = [attributes["id"] for _, attributes in reader.seen if "id" in attributes]
+    ids = [attributes["id"] for tag, attributes in reader.seen if "id" in attributes]
     assert len(ids) == len(set(ids)) == len(nodes)
     assert all(f'href="#{name}"' in text for name in ids)
 

@@ -157,7 +157,7 @@ def test_holes_stay_holes(report: p2p.Report) -> None:
 @pytest.mark.parametrize("count", [1, 2, 4, 8, 10, 16, 24])
 def test_machines_of_every_size(count: int, gap: str) -> None:
     matrix = tuple(tuple(round(1000.01 + i + j / 100, 2) for j in range(count)) for i in range(count))
-    ones = tuple(tuple(1.0 for _ in range(count)) for _ in range(count))
+    ones = ((1.0,) * count,) * count
     devices = tuple(p2p.Device(i, "NVIDIA B200", f"0001:{i:02x}:00.0") for i in range(count))
     matrices = {name: ones if name == p2p.CONNECTIVITY else matrix for name in REQUIRED}
     report = p2p.Report(devices, matrices)
