@@ -50,10 +50,9 @@ class Wanted:
     @classmethod
     def of(cls, params: dict[str, Any]) -> Wanted:
         """From module parameters; unknown keys are the module's own business."""
-        source = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in (params.get("source") or {}).items()
-            if value is not None
+        given = params.get("source") or {}
+        source: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in given.items() if value is not None
         }
         plain = {
             key: params[key] for key in cls.__dataclass_fields__ if key != "source" and params.get(key) is not None

@@ -45,9 +45,9 @@ class InstalledDriver:
         return self.module_build == "dkms" or kernel_release in self.kernel_releases
 
 
-def upstream(version: str) -> str:
+def upstream(version: str | None) -> str:
     """``1:535.247.01-1~deb12u1`` → ``535.247.01``: what ``/proc/driver/nvidia/version`` shows."""
-    return version.rsplit("-", 1)[0].split(":", 1)[-1]
+    return (version or "").rsplit("-", 1)[0].split(":", 1)[-1]
 
 
 def find(packages: Iterable[Package]) -> InstalledDriver | None:

@@ -261,6 +261,11 @@ ARGUMENTS: dict[str, Any] = {
     "supported_os": {"type": "dict", "required": True},
     "smi_timeout": {"type": "int", "default": 60},
 }
+#: What is returned of a host without a GPU.
+NOTHING: dict[str, Any] = {
+    **{key: [] for key in ("steps", "faults", "warnings_found", "problems")},
+    **dict.fromkeys(("reboot_pending", "previous")),
+}
 
 
 def main() -> None:
@@ -268,22 +273,11 @@ def main() -> None:
     run = runner(module)
     state = _node_state.read(run, module.params["smi_timeout"])
     if state is None:
-        module.exit_json(
-            changed=False,
-            has_gpu=False,
-            steps=[],
-            faults=[],
-            warnings_found=[],
-            problems=[],
-            reboot_pending=None,
-            previous=None,
-        )
-    plan = _node_plan.make(run, state, Wanted.of(module.params), module.params["supported_os"])
-    module.exit_json(
-        changed=module.check_mode and bool(plan["steps"]),
-        has_gpu=True,
-        **{**plan, "diff": plan["diff"] if module.check_mode else []},
-    )
+        module.exit_json(changed=False, has_gpu=False, **NOTHING)
+    else:
+        plan = _node_plan.make(run, state, Wanted.of(module.params), module.params["supported_os"])
+        changed = module.check_mode and bool(plan["steps"])
+        module.exit_json(changed=changed, has_gpu=True, **{**plan, "diff": plan["diff"] if module.check_mode else []})
 
 
 if __name__ == "__main__":

@@ -51,10 +51,3 @@ def test_the_pin_names_the_version_and_apt_reads_it(host: Host) -> None:
 
 def test_unattended_upgrades_would_leave_the_driver_alone(host: Host) -> None:
     assert '"libnvidia-"' in host.check_output("apt-config dump Unattended-Upgrade::Package-Blacklist")
-
-
-def test_the_host_without_a_gpu_was_left_alone() -> None:
-    import testinfra
-
-    cpu = testinfra.get_host("ansible://debian-cpu")
-    assert not cpu.file("/etc/modprobe.d/t9k-gpu-nouveau.conf").exists
