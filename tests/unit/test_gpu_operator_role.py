@@ -65,7 +65,7 @@ def test_old_names_are_taken(name: str) -> None:
     assert name in (ROOT / "docs/gpu-operator.md").read_text()
 
 
-@pytest.mark.parametrize("module", ["gpu_operator_plan", "gpu_operator_readiness"])
+@pytest.mark.parametrize("module", ["gpu_operator_plan", "gpu_operator_readiness", "gpu_operator_images"])
 def test_module_documentation_names_its_options(module: str) -> None:
     code = importlib.import_module(f"ansible_collections.t9k.gpu.plugins.modules.{module}")
     documented = set(yaml.safe_load(code.DOCUMENTATION)["options"])
