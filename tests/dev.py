@@ -4,16 +4,55 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(os.environ["ANSIBLE_COLLECTIONS_PATH"]) / "ansible_collections/t9k/gpu"
+FOLDER = Path(os.environ["T9K_GPU_CACHE"]) / "labs/demo"
+CHART_VERSION = "v26.7.0"
+LAB = ["--name", "demo", "--spec", "tests/lab/specs/demo.yml"]
 
 
-def _exec(*argv: str) -> None:
+def _exec(*argv: str, **environment: str) -> None:
     """Become ``argv``, run from the collection's root as Ansible sees it."""
-    os.chdir(Path(os.environ["ANSIBLE_COLLECTIONS_PATH"]) / "ansible_collections/t9k/gpu")
-    os.execvp(argv[0], argv)
+    os.execvpe(argv[0], argv, {**os.environ, **environment})
+
+
+def _module(name: str, *words: str) -> None:
+    subprocess.run([sys.executable, "-m", name, *words], check=True)
+
+
+def _cluster_environment() -> dict[str, str]:
+    """KUBECONFIG and PATH of the demo's cluster, as its own command prints them for a shell."""
+    command = [sys.executable, "-m", "tests.lab.cluster", "env", "--name", "demo"]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    pairs = (word.partition("=") for word in shlex.split(printed) if "=" in word)
+    cluster = {name: os.path.expandvars(value) for name, _equals, value in pairs}
+    return {**cluster, "T9K_GPU_LAB_CHART": str(FOLDER / f"gpu-operator-{CHART_VERSION}.tgz")}
+
+
+def demo(rest: list[str]) -> None:
+    """the main job on the embedded lab: bring it up, run playbooks/site.yml; further words go to ansible-playbook"""
+    _module("tests.lab.hosts", "up", *LAB)
+    _module("tests.lab.cluster", "up", *LAB)
+    _module("tests.lab.cluster", "chart", "--version", CHART_VERSION, "--out", str(FOLDER))
+    play(rest)
+
+
+def play(rest: list[str]) -> None:
+    """playbooks/site.yml, or the playbook given first, on the lab as it is"""
+    playbook = rest.pop(0) if rest and rest[0].endswith(".yml") else "playbooks/site.yml"
+    inventories = ["-i", str(FOLDER / "inventory.yml"), "-i", "tests/lab/inventory/demo.yml"]
+    rest += ["-e", "driver_serial=100%"]
+    _exec("ansible-playbook", playbook, *inventories, *rest, **_cluster_environment())
+
+
+def down(_rest: list[str]) -> None:
+    """take the demo's lab away"""
+    _module("tests.lab.cluster", "down", "--name", "demo")
+    _module("tests.lab.hosts", "down", "--name", "demo")
 
 
 def test(rest: list[str]) -> None:
@@ -22,8 +61,9 @@ def test(rest: list[str]) -> None:
 
 
 def unit(rest: list[str]) -> None:
-    """the unit tests"""
-    _exec(sys.executable, "-m", "pytest", "tests/unit", *rest)
+    """the unit tests, or those of the paths given"""
+    paths = [] if any(not word.startswith("-") for word in rest) else ["tests/unit"]
+    _exec(sys.executable, "-m", "pytest", *paths, *rest)
 
 
 def lint(rest: list[str]) -> None:
@@ -31,26 +71,29 @@ def lint(rest: list[str]) -> None:
     _exec(sys.executable, "-m", "pytest", "tests/checks/test_lint.py", *rest)
 
 
+def molecule(rest: list[str]) -> None:
+    """molecule's own commands, e.g. ./dev molecule test -s driver_debian"""
+    _exec("molecule", *rest)
+
+
 def run(rest: list[str]) -> None:
-    """any command in the environment of the checks, e.g. ./dev run ansible-playbook …"""
+    """any command in the environment of the checks, e.g. ./dev run ansible-doc …"""
     _exec(*rest)
 
 
-COMMANDS = {function.__name__: function for function in (test, unit, lint, run)}
+COMMANDS = {function.__name__: function for function in (demo, play, down, test, unit, lint, molecule, run)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="./dev",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="\n".join(f"  {n:9} {f.__doc__}" for n, f in COMMANDS.items()),
-    )
+    listing = "\n".join(f"  {name:9} {function.__doc__}" for name, function in COMMANDS.items())
+    parser = argparse.ArgumentParser(prog="./dev", formatter_class=argparse.RawDescriptionHelpFormatter, epilog=listing)
     parser.add_argument("command", choices=[*COMMANDS, "help"], metavar="COMMAND")
-    arguments = parser.parse_args(sys.argv[1:2])
-    if arguments.command == "help":
+    chosen = parser.parse_args(sys.argv[1:2]).command
+    os.chdir(ROOT)
+    if chosen == "help":
         parser.print_help()
-        return
-    COMMANDS[arguments.command](sys.argv[2:])
+    else:
+        COMMANDS[chosen](sys.argv[2:])
 
 
 if __name__ == "__main__":

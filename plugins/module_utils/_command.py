@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -16,6 +20,10 @@ TIMED_OUT = 124
 KILLED = 137
 #: The exit status shells use for a program that is not there.
 NOT_FOUND = 127
+#: Seconds that ``timeout`` leaves a program between SIGTERM and SIGKILL.
+KILL_AFTER_S = 5
+#: Seconds after SIGKILL until a program counts as one that cannot be ended.
+GIVE_UP_AFTER_S = 5
 
 
 @dataclass(frozen=True)
@@ -46,11 +54,34 @@ class Run(Protocol):
     def __call__(self, argv: list[str], timeout_s: int | None = None, stdin: str | None = None) -> Result: ...
 
 
+class _CannotBeEndedError(Exception):
+    """A program outlived SIGKILL: it waits inside the kernel, as ``nvidia-smi`` does on a hung driver."""
+
+
+@contextmanager
+def _no_longer_than(seconds: int | None) -> Iterator[None]:
+    """``timeout`` waits for the program that it killed, so a program that cannot die needs a limit above it."""
+
+    def give_up(_number: int, _frame: FrameType | None) -> None:
+        raise _CannotBeEndedError
+
+    if seconds is None:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds + KILL_AFTER_S + GIVE_UP_AFTER_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def runner(module: AnsibleModule) -> Run:
     """A ``Run`` on this host. A missing program is a result (``missing``), never an exception.
 
-    The time limit is kept by coreutils' ``timeout``, which ends the whole process group, so that a hung
-    ``nvidia-smi`` cannot hang the play.
+    The time limit is kept by coreutils' ``timeout``, which ends the whole process group. What cannot be ended even
+    so is left behind, so that a hung ``nvidia-smi`` cannot hang the play.
     """
     environment = {"LC_ALL": "C", "LANGUAGE": "C", "DEBIAN_FRONTEND": "noninteractive"}
 
@@ -60,10 +91,14 @@ def runner(module: AnsibleModule) -> Run:
             return Result(tuple(argv), NOT_FOUND, "", f"{argv[0]}: not found")
         limited = [program, *argv[1:]]
         if timeout_s is not None:
-            limited = ["timeout", "--kill-after=5", str(timeout_s), *limited]
-        rc, stdout, stderr = module.run_command(
-            limited, data=stdin, environ_update=environment, handle_exceptions=False
-        )
+            limited = ["timeout", f"--kill-after={KILL_AFTER_S}", str(timeout_s), *limited]
+        try:
+            with _no_longer_than(timeout_s):
+                rc, stdout, stderr = module.run_command(
+                    limited, data=stdin, environ_update=environment, handle_exceptions=False
+                )
+        except _CannotBeEndedError:
+            return Result(tuple(argv), TIMED_OUT, "", f"{argv[0]}: cannot be ended, it waits inside the kernel")
         return Result(tuple(argv), rc, stdout, stderr)
 
     return run

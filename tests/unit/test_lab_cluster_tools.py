@@ -79,6 +79,16 @@ def test_order_of_places(tmp_path: Path, assets: str | None, on_path: str | None
     assert _tools.find(tool, environment) == places[wanted]
 
 
+def test_a_labs_own_link_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("T9K_GPU_CACHE", str(tmp_path))
+    real = program(tmp_path / "bin" / "kubectl", "v1.36.0")
+    lab = tmp_path / "labs" / "demo" / "bin"
+    tool = _tools.Tool("kubectl", ("version",), (1, 35), (1, 38), lambda: pytest.fail("it is on PATH"))
+    for _again in range(2):
+        _tools.link({"kubectl": real}, lab)
+        assert _tools.find(tool, {"PATH": str(lab)}) == real
+
+
 def test_a_built_tool_is_keyed_by_all_that_it_is_built_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("T9K_GPU_CACHE", str(tmp_path))
     before = _tools_go.cached("kwok")

@@ -267,7 +267,7 @@ def test_the_note_is_written_with_the_change() -> None:
 
 
 def test_text_that_means_the_same_stays() -> None:
-    text = "# by hand\nversion: v1\nsharing: {timeSlicing: {renameByDefault: true, resources: [{name: nvidia.com/gpu, replicas: 4}]}}\n"  # noqa: E501
+    text = "# by hand\nversion: v1\nsharing: {timeSlicing: {renameByDefault: true, resources: [{name: nvidia.com/gpu, replicas: 4}]}}\n"
     assert _sharing_map.data(DOCUMENTS, {"common": text}) == {"common": text}
     assert _sharing_map.data(DOCUMENTS, {"common": "a: [broken"})["common"] != "a: [broken"
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.lab.cluster import _tools_go, _tools_packages
 from tests.lab.cluster._log import LabError, say
+from tests.lab.cluster._state import cache_root
 
 Version = tuple[int, ...]
 
@@ -87,11 +88,16 @@ def find(tool: Tool, environment: Mapping[str, str] = os.environ) -> Path:
     assets = environment.get("KUBEBUILDER_ASSETS")
     if assets and (named := Path(assets, tool.name)).is_file():
         _warn_of_skew(tool, named)
-        return named
+        return _behind_link(named)
     on_path = shutil.which(program, path=environment.get("PATH"))
     if on_path and tool.accepts(version_of(tool, Path(on_path))):
-        return Path(on_path)
+        return _behind_link(Path(on_path))
     return tool.provide()
+
+
+def _behind_link(program: Path) -> Path:
+    """A lab's own link is followed: with a lab's bin/ on PATH, ``up`` would else link a program to itself."""
+    return program.resolve() if cache_root() / "labs" in program.parents else program
 
 
 def _warn_of_skew(tool: Tool, named: Path) -> None:

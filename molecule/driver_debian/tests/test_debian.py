@@ -1,0 +1,60 @@
+"""Debian 12 with the real packages: installed, held, configured for the module's real name, loaded after a reboot."""
+
+from __future__ import annotations
+
+import pytest
+from testinfra.host import Host
+
+testinfra_hosts = ["ansible://debian-gpu"]
+
+PACKAGES = ["nvidia-kernel-dkms", "nvidia-smi", "nvidia-persistenced", "libcuda1", "libnvidia-ml1", "firmware-nvidia-gsp"]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_debians_own_package_is_installed_and_held(host: Host, name: str) -> None:
+    listed = host.check_output(f"dpkg-query --show --showformat '${{db:Status-Abbrev}} ${{Version}}' {name}")
+    assert listed.startswith("hi  535.")
+
+
+def test_everything_of_the_driver_is_held_and_nothing_else(host: Host) -> None:
+    names = host.check_output("dpkg-query --show --showformat '${db:Status-Abbrev} ${Package}\n'").splitlines()
+    loose = [n for n in names if n.startswith("ii ") and n.split()[1].startswith(("nvidia-", "libnvidia-", "libcuda"))]
+    foreign = [n for n in names if n.startswith("hi ") and "nvidia" not in n and "libcuda" not in n]
+    assert (loose, foreign) == ([], [])
+
+
+def test_the_option_is_written_for_the_modules_real_name(host: Host) -> None:
+    assert "options nvidia-current NVreg_EnableGpuFirmware=0" in host.file("/etc/modprobe.d/nvidia-gsp.conf").content_string
+    shown = host.check_output("modprobe --showconfig | grep -F NVreg_EnableGpuFirmware")
+    assert shown.split() == ["options", "nvidia_current", "NVreg_EnableGpuFirmware=0"]
+
+
+def test_nouveau_is_kept_off(host: Host) -> None:
+    assert "blacklist nouveau" in host.check_output("modprobe --showconfig")
+
+
+def test_persistence_needs_no_drop_in_here(host: Host) -> None:
+    assert not host.file("/etc/systemd/system/nvidia-persistenced.service.d").exists
+    assert host.service("nvidia-persistenced").is_enabled
+    assert host.service("nvidia-persistenced").is_running
+
+
+def test_loaded_module_is_the_package(host: Host) -> None:
+    package = host.check_output("dpkg-query --show --showformat '${Version}' nvidia-kernel-dkms")
+    assert package.split("-")[0] in host.file("/proc/driver/nvidia/version").content_string
+
+
+def test_the_pin_names_the_version_and_apt_reads_it(host: Host) -> None:
+    policy = host.check_output("apt-cache policy nvidia-kernel-dkms")
+    assert "1001" in policy
+
+
+def test_unattended_upgrades_would_leave_the_driver_alone(host: Host) -> None:
+    assert '"libnvidia-"' in host.check_output("apt-config dump Unattended-Upgrade::Package-Blacklist")
+
+
+def test_the_host_without_a_gpu_was_left_alone() -> None:
+    import testinfra
+
+    cpu = testinfra.get_host("ansible://debian-cpu")
+    assert not cpu.file("/etc/modprobe.d/t9k-gpu-nouveau.conf").exists

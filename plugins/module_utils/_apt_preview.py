@@ -1,0 +1,72 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""apt as it will see the world once a source is added and its lists are fresh, without touching the node's own apt.
+
+A plan must name the packages it will install, also in check mode and also where the source is not configured yet.
+So the metadata goes to a private folder that is gone afterwards. Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ansible_collections.t9k.gpu.plugins.module_utils._apt_sources import Entry
+from ansible_collections.t9k.gpu.plugins.module_utils._command import Result, Run
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+
+UPDATE_TIMEOUT_S = 600
+
+
+@contextlib.contextmanager
+def preview(run: Run, extra: Entry | None) -> Iterator[Run]:
+    """A ``Run`` whose apt commands see ``extra`` beside the node's sources, with lists fetched just now."""
+    with tempfile.TemporaryDirectory(prefix="t9k-gpu-apt-", dir="/var/tmp") as folder:
+        place = Path(folder)
+        place.chmod(0o755)  # apt fetches as the user _apt
+        _lay_out(place, extra)
+        configuration = str(place / "apt.conf")
+
+        def run_with_configuration(argv: list[str], timeout_s: int | None = None, stdin: str | None = None) -> Result:
+            if argv[0].startswith("apt-"):
+                argv = [argv[0], f"--config-file={configuration}", *argv[1:]]
+            return run(argv, timeout_s=timeout_s, stdin=stdin)
+
+        _update(run_with_configuration)
+        yield run_with_configuration
+
+
+def _lay_out(place: Path, extra: Entry | None) -> None:
+    shutil.copytree("/etc/apt/sources.list.d", place / "parts", dirs_exist_ok=True)
+    shutil.copytree("/var/lib/apt/lists", place / "lists", ignore=shutil.ignore_patterns("lock", "partial"))
+    (place / "lists/partial").mkdir()
+    (place / "cache/archives/partial").mkdir(parents=True)
+    if extra is not None:
+        (place / "parts/t9k-gpu-driver.sources").write_text(stanza(extra), encoding="utf-8")
+    (place / "apt.conf").write_text(
+        f'Dir::Etc::SourceParts "{place}/parts";\nDir::State::Lists "{place}/lists";\nDir::Cache "{place}/cache";\n',
+        encoding="utf-8",
+    )
+
+
+def stanza(entry: Entry) -> str:
+    key = f"Signed-By: {entry.signed_by}\n" if entry.signed_by else ""
+    return (
+        f"Types: deb\nURIs: {' '.join(entry.uris)}\nSuites: {' '.join(entry.suites)}\n"
+        f"Components: {' '.join(entry.components)}\n{key}"
+    )
+
+
+def _update(run: Run) -> None:
+    done = run(["apt-get", "update", "-q", "-o", "APT::Update::Error-Mode=any"], timeout_s=UPDATE_TIMEOUT_S)
+    if not done.ok:
+        complaints = [line for line in done.stderr.splitlines() if line.startswith(("E:", "W:"))]
+        raise GpuError(
+            "fresh package lists",
+            " ".join(complaints[:3]) or f"apt-get update ended with {done.rc}",
+            "apt-get update",
+            "mend the sources in /etc/apt or the way to them (proxy, mirror), then run again",
+        )

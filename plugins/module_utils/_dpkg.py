@@ -1,0 +1,180 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What dpkg knows, read from its own files, and which of it is the NVIDIA driver.
+
+No command is run: a status file of 2,000 packages takes a few milliseconds, ``dpkg-query`` many times that.
+Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text, under
+
+ADMIN_DIR = "/var/lib/dpkg"
+
+#: States in which dpkg says that the package works.
+_INSTALLED = frozenset({"installed", "triggers-awaited", "triggers-pending"})
+#: States in which the package has no files on the system.
+_ABSENT = frozenset({"not-installed", "config-files"})
+
+#: The names of driver packages: Ubuntu's, Debian's, and those of NVIDIA's own repository.
+_NVIDIA = re.compile(
+    r"""
+      (?:lib)?nvidia-.+
+    | lib(?:cuda|cudadebugger|nvcuvid|nvoptix|xnvctrl)\d+(?:-.+)?
+    | lib(?:gl|egl|gles|glx|gl1|gles1|gles2)-nvidia.*
+    | linux-(?:modules|objects|signatures)-nvidia-.+
+    | xserver-xorg-video-nvidia.*
+    | firmware-nvidia-.+
+    | cuda-drivers.*
+    """,
+    re.VERBOSE,
+)
+#: Names of that form that are released apart from the driver: the container runtime's tools, the CUDA toolkit,
+#: nouveau's firmware.
+_NOT_DRIVER = re.compile(
+    r"""
+      (?:lib)?nvidia-container.*
+    | nvidia-(?:docker|cuda-(?!mps)|cudnn|cg-|fs|gds|nsight|openjdk|profiler|visual-profiler|opencl-dev|vaapi).*
+    | lib.+-dev
+    | firmware-nvidia-graphics
+    """,
+    re.VERBOSE,
+)
+_PREBUILT = re.compile(r"linux-(?:modules|objects|signatures)-nvidia-.+?(?:-(?P<release>\d+\.\d+\.\d+-\d+-[a-z].*))?")
+_FIELDS = ("Status", "Architecture", "Version", "Multi-Arch")
+
+
+@dataclass(frozen=True)
+class Package:
+    """One entry of dpkg's database."""
+
+    name: str
+    architecture: str
+    version: str | None
+    want: str
+    status: str
+    multi_arch: str = "no"
+    depends: str = ""
+
+    @property
+    def installed(self) -> bool:
+        """Unpacked and configured."""
+        return self.status in _INSTALLED
+
+    @property
+    def present(self) -> bool:
+        """Has files on the system, configured or not."""
+        return self.status not in _ABSENT
+
+    @property
+    def held(self) -> bool:
+        return self.want == "hold"
+
+    @property
+    def label(self) -> str:
+        """The name as dpkg prints it: with the architecture where several may be installed."""
+        return self.spec if self.multi_arch == "same" else self.name
+
+    @property
+    def spec(self) -> str:
+        """The name as dpkg always understands it."""
+        return f"{self.name}:{self.architecture}"
+
+
+def read_status(root: str = "/") -> tuple[Package, ...]:
+    """Every package of the system below ``root``, the journal of an interrupted dpkg included."""
+    path = under(root, f"{ADMIN_DIR}/status")
+    text = read_text(path)
+    if text is None:
+        raise GpuError(
+            "dpkg's database of packages", "no such file", str(path), "use a host of the Debian family, as root"
+        )
+    packages = {(p.name, p.architecture): p for p in parse_status(text, str(path))}
+    for journal in _journals(under(root, f"{ADMIN_DIR}/updates")):
+        packages.update({(p.name, p.architecture): p for p in parse_status(read_text(journal) or "", str(journal))})
+    return tuple(packages.values())
+
+
+def _journals(folder: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in folder.iterdir() if entry.name.isdigit())
+    except OSError:
+        return []
+
+
+def parse_status(text: str, where: str = "text") -> list[Package]:
+    """The packages of a status file: only the fields needed here are looked for, in one pass of C code each."""
+    return [_package(stanza, where) for stanza in text.split("\n\n") if stanza.strip()]
+
+
+def _package(stanza: str, where: str) -> Package:
+    stanza = "\n" + stanza.lstrip("\n")
+    name = _field(stanza, "Package")
+    status, architecture, version, multi_arch = (_field(stanza, field) for field in _FIELDS)
+    words = status.split()
+    if not name or len(words) != 3:
+        raise GpuError(
+            "a package's name and its three-word Status",
+            f"the entry {stanza.strip()[:60]!r}",
+            where,
+            "the database is damaged or cut short: see `dpkg --audit` and the copies in /var/backups",
+        )
+    depends = _field(stanza, "Depends") if name.startswith("linux-") else ""
+    return Package(name, architecture, version or None, words[0], words[2], multi_arch or "no", depends)
+
+
+def _field(stanza: str, name: str) -> str:
+    start = stanza.find(f"\n{name}:")
+    if start < 0:
+        return ""
+    start += len(name) + 2
+    end = stanza.find("\n", start)
+    return stanza[start : end if end >= 0 else None].strip()
+
+
+def is_nvidia(name: str) -> bool:
+    """Whether a package of this name belongs to the driver, and so to what is held with it."""
+    return bool(_NVIDIA.fullmatch(name)) and not _NOT_DRIVER.fullmatch(name)
+
+
+def is_prebuilt_module(name: str) -> bool:
+    """Whether the package holds kernel modules built by the distribution for one exact kernel."""
+    return bool(_PREBUILT.fullmatch(name))
+
+
+def hold_set(packages: Iterable[Package], kernel_release: str) -> tuple[str, ...]:
+    """What must be held so that no part of the installed driver moves alone, as dpkg's labels.
+
+    Where the kernel modules are pre-built, a new kernel would come without them: then the kernel they are for, the
+    running one, and the metapackages that would bring the next one belong to the set.
+    """
+    present = [p for p in packages if p.present]
+    chosen = {p.label for p in present if is_nvidia(p.name)}
+    prebuilt = [match for match in (_PREBUILT.fullmatch(p.name) for p in present) if match]
+    if prebuilt:
+        releases = {kernel_release, *(match["release"] for match in prebuilt if match["release"])}
+        chosen.update(_kernels(present, releases))
+    return tuple(sorted(chosen))
+
+
+def _kernels(present: list[Package], releases: set[str]) -> set[str]:
+    kinds = ("image", "image-unsigned", "modules", "modules-extra", "headers")
+    exact = {f"linux-{kind}-{release}" for kind in kinds for release in releases}
+    names = {p.name for p in present if p.name in exact}
+    metas = {p.name: _depended(p) for p in present if p.name.startswith("linux-") and not is_nvidia(p.name)}
+    while True:
+        more = {name for name, wanted in metas.items() if wanted & names} - names
+        if not more:
+            return {p.label for p in present if p.name in names}
+        names |= more
+
+
+def _depended(package: Package) -> set[str]:
+    return {part.split()[0].partition(":")[0] for part in re.split(r"[,|]", package.depends) if part.strip()}

@@ -1,0 +1,138 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which driver a node shall run: what was asked for, completed from the node and, only where packages must change, from apt.
+
+Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.t9k.gpu.plugins.module_utils import _apt, _apt_preview, _apt_sources, _driver_packages, _pci
+from ansible_collections.t9k.gpu.plugins.module_utils._apt import Transaction
+from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
+from ansible_collections.t9k.gpu.plugins.module_utils._driver_packages import PackagePlan
+from ansible_collections.t9k.gpu.plugins.module_utils._driver_plan import Target
+from ansible_collections.t9k.gpu.plugins.module_utils._driver_wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._installed_driver import InstalledDriver
+from ansible_collections.t9k.gpu.plugins.module_utils._node_state import NodeState
+
+#: Architectures that only the open kernel modules drive.
+OPEN_ONLY = ("Blackwell",)
+#: From this branch on NVIDIA recommends the open modules for Turing and newer.
+OPEN_RECOMMENDED_FROM = 560
+#: The first branch whose open modules drive a data-centre GPU of the architecture in production.
+_NOT_OPEN = ("Maxwell", "Pascal", "Volta")
+#: Package lists older than this are fetched anew before packages are chosen.
+LISTS_FRESH_S = 24 * 3600
+
+
+def source_entry(
+    state: NodeState, wanted: Wanted, supported_os: Mapping[str, Any], root: str = "/"
+) -> _apt_sources.Entry | None:
+    """The apt source that must stand in the collection's own file; None where the node's sources are enough."""
+    source = wanted.source
+    if source.kind == "distribution":
+        needed = supported_os.get("components", ())
+        return _apt_sources.extra_components(_apt_sources.read(root), state.system.codename, needed)
+    if source.kind == "local":
+        return None
+    return _apt_sources.Entry(source.uris, source.suites, source.components, source.signed_by)
+
+
+def kernel_modules(state: NodeState, wanted: Wanted, branch: str) -> str:
+    """``auto``: keep what the branch has installed; else open where nothing else works or NVIDIA recommends it."""
+    if wanted.kernel_modules != "auto":
+        return wanted.kernel_modules
+    if state.driver is not None and state.driver.branch == branch:
+        return state.driver.kernel_modules
+    architectures = {_pci.architecture(gpu.device_id) for gpu in state.gpus}
+    if architectures & set(OPEN_ONLY):
+        return "open"
+    recommended = branch.isdigit() and int(branch) >= OPEN_RECOMMENDED_FROM
+    return "open" if recommended and not architectures & {None, *_NOT_OPEN} else "proprietary"
+
+
+def branch_of(state: NodeState, wanted: Wanted, supported_os: Mapping[str, Any]) -> str:
+    """The version's own branch, the one asked for, the one installed, or the table's for this system; in this order."""
+    if wanted.version:
+        return wanted.version.rsplit(":", 1)[-1].split(".", 1)[0]
+    installed = state.driver.branch if state.driver else ""
+    return str(wanted.branch or installed or supported_os.get("branch", ""))
+
+
+def satisfied(driver: InstalledDriver | None, state: NodeState, wanted: Wanted, branch: str, modules: str) -> bool:
+    """Whether the installed driver is the one wanted, judged without apt."""
+    if driver is None or not driver.serves(state.system.kernel_release):
+        return False
+    if wanted.version:
+        right = wanted.version == driver.driver_version or wanted.version.split("-")[0].endswith(driver.driver_version)
+    else:
+        right = driver.branch == branch
+    builds = wanted.module_build in ("auto", driver.module_build)
+    return right and builds and driver.kernel_modules == modules and _fabric_manager_right(driver, state, wanted)
+
+
+def wants_fabric_manager(state: NodeState, wanted: Wanted) -> bool:
+    return wanted.fabric_manager == "present" or (wanted.fabric_manager == "auto" and bool(state.nvswitches))
+
+
+def _fabric_manager_right(driver: InstalledDriver, state: NodeState, wanted: Wanted) -> bool:
+    return not wants_fabric_manager(state, wanted) or driver.fabric_manager_version == driver.driver_version
+
+
+def resolve(run: Run, state: NodeState, wanted: Wanted, supported_os: Mapping[str, Any]) -> Target:
+    """The driver version and, where they are not right yet, the packages that bring it."""
+    branch = branch_of(state, wanted, supported_os)
+    modules = kernel_modules(state, wanted, branch)
+    driver = state.driver
+    entry = source_entry(state, wanted, supported_os)
+    if driver is not None and satisfied(driver, state, wanted, branch, modules):
+        return Target(driver.driver_version, driver.kernel_modules, source=entry)
+    request = _request(state, wanted, branch, modules)
+    if entry is None and _lists_are_fresh(state):
+        plan, transaction = _packages(run, request, wanted)
+    else:
+        with _apt_preview.preview(run, entry) as previewing:
+            plan, transaction = _packages(previewing, request, wanted)
+    packages = None if _in_place(plan, state) else plan
+    return Target(plan.driver_version, modules, packages, transaction, entry, bool(supported_os.get("persistence_off")))
+
+
+def _packages(run: Run, request: _driver_packages.Request, wanted: Wanted) -> tuple[PackagePlan, Transaction]:
+    """The plan, and what apt says it would do: conflicts show here, before anything changes."""
+    offer = _apt.catalogue(run, request.kernel_release)
+    if wanted.source.kind == "local":
+        offer = _apt.local_catalogue(run, wanted.source.directory or "", offer)
+    plan = _driver_packages.plan(request, offer)
+    return plan, Transaction() if plan.faults else _apt.transaction(run, plan.install)
+
+
+def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> _driver_packages.Request:
+    return _driver_packages.Request(
+        os_id=state.system.os_id,
+        os_version=state.system.os_version,
+        codename=state.system.codename,
+        kernel_release=state.system.kernel_release,
+        branch=branch,
+        version=wanted.version,
+        flavour=wanted.flavour,
+        kernel_modules=modules,
+        module_build=wanted.module_build,
+        source=wanted.source.kind,
+        fabric_manager=wants_fabric_manager(state, wanted),
+        headers=wanted.headers,
+    )
+
+
+def _lists_are_fresh(state: NodeState) -> bool:
+    fetched = state.system.apt_lists_mtime
+    return fetched is not None and time.time() - fetched < LISTS_FRESH_S
+
+
+def _in_place(plan: _driver_packages.PackagePlan, state: NodeState) -> bool:
+    installed = {f"{package.name}={package.version}" for package in state.packages if package.installed}
+    return set(plan.packages) <= installed

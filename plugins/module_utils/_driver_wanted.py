@@ -1,0 +1,61 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a node's driver should be: the parameters of ``nvidia_driver_plan`` as one frozen value. Pure.
+
+Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where packages come from. ``kind``: distribution, cuda, mirror or local."""
+
+    kind: str = "distribution"
+    uris: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ()
+    components: tuple[str, ...] = ()
+    signed_by: str | None = None  # a key file on the node
+    directory: str | None = None  # of .deb files on the node, kind local only
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One node's wanted state. Empty ``branch`` and ``version``: keep what is installed, else the OS table's branch."""
+
+    state: str = "present"
+    branch: str | None = None
+    version: str | None = None
+    flavour: str = "server"
+    kernel_modules: str = "auto"
+    module_build: str = "auto"
+    source: Source = Source()
+    hold: bool = True
+    pin: bool = False
+    unattended_exclusion: bool = False
+    blacklist: bool = True
+    persistence: bool = True
+    gsp: str = "auto"
+    mig: bool = False
+    vgpu: bool = False
+    fabric_manager: str = "auto"
+    headers: str = "required"
+    reboot: str = "auto"
+    drain: str = "auto"
+
+    @classmethod
+    def of(cls, params: dict[str, Any]) -> Wanted:
+        """From module parameters; unknown keys are the module's own business."""
+        source = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in (params.get("source") or {}).items()
+            if value is not None
+        }
+        plain = {
+            key: params[key] for key in cls.__dataclass_fields__ if key != "source" and params.get(key) is not None
+        }
+        return cls(source=Source(**source), **plain)

@@ -1,0 +1,162 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The whole driver state of a node, read once from files and one ``nvidia-smi`` call; nothing is written.
+
+Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ansible_collections.t9k.gpu.plugins.module_utils import (
+    _dpkg,
+    _driver_files,
+    _gsp_facts,
+    _installed_driver,
+    _modprobe,
+    _nvidia_proc,
+    _nvidia_smi,
+    _pci,
+    _systemd_unit,
+)
+from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
+from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text, under
+
+PERSISTENCED = "nvidia-persistenced.service"
+_OUR_FILES = (*_driver_files.OURS, _driver_files.CORDON_MARK)
+#: Secure Boot's state as the firmware tells it (EFI global variable GUID); the fifth byte is the value.
+_SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+#: Where shim's and dkms's tools leave the public half of a machine owner key.
+_OWNER_KEYS = ("/var/lib/shim-signed/mok/MOK.der", "/var/lib/dkms/mok.pub")
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class System:
+    """The operating system around the driver."""
+
+    os_id: str
+    os_version: str
+    codename: str
+    os_name: str
+    kernel_release: str
+    boot_id: str
+    secure_boot: bool | None
+    machine_owner_key: bool
+    kernel_headers: bool
+    free_mib: int
+    kubelet: bool
+    initramfs_mtime: float | None  # of the oldest image; None: there is none
+    apt_lists_mtime: float | None
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """Everything the plan is made from."""
+
+    system: System
+    pci: tuple[_pci.PciDevice, ...]
+    packages: tuple[_dpkg.Package, ...]
+    driver: _installed_driver.InstalledDriver | None
+    kernel_module: _nvidia_proc.KernelModule
+    smi: _nvidia_smi.SmiReport
+    persistenced: _systemd_unit.Unit | None
+    persistenced_enabled: bool
+    gsp_facts: _gsp_facts.GspFacts
+    modprobe_mtime: float | None
+    files: dict[str, str | None]
+    foreign_driver: str | None
+
+    @property
+    def gpus(self) -> tuple[_pci.PciDevice, ...]:
+        return tuple(device for device in self.pci if device.is_gpu)
+
+    @property
+    def nvswitches(self) -> tuple[_pci.PciDevice, ...]:
+        return tuple(device for device in self.pci if device.is_nvswitch)
+
+    @property
+    def rival_bound(self) -> str | None:
+        """The name of another module that holds a GPU, such as nouveau."""
+        return next((gpu.driver for gpu in self.gpus if gpu.driver in _modprobe.RIVALS), None)
+
+
+def read(run: Run, smi_timeout_s: int, root: str = "/") -> NodeState | None:
+    """None on a host without an NVIDIA GPU on its PCI bus: nothing else is looked at there."""
+    pci = _pci.scan(root)
+    if not any(device.is_gpu for device in pci):
+        return None
+    system = _system(root)
+    packages = _dpkg.read_status(root)
+    kernel_module = _nvidia_proc.read(root)
+    smi = _nvidia_smi.complete(_nvidia_smi.query(run, smi_timeout_s), kernel_module)
+    return NodeState(
+        system=system,
+        pci=pci,
+        packages=packages,
+        driver=_installed_driver.find(packages),
+        kernel_module=kernel_module,
+        smi=smi,
+        persistenced=_systemd_unit.load(PERSISTENCED, root),
+        persistenced_enabled=under(root, f"/etc/systemd/system/multi-user.target.wants/{PERSISTENCED}").is_symlink(),
+        gsp_facts=_gsp_facts.collect(
+            pci, kernel_module, smi, _modprobe.load(root), root=root, kernel_release=system.kernel_release
+        ),
+        modprobe_mtime=_newest(under(root, path) for path in (_modprobe.BLACKLIST_PATH, _gsp_facts.DEFAULT_PATH)),
+        files={path: read_text(under(root, path)) for path in _OUR_FILES},
+        foreign_driver=_foreign_driver(root),
+    )
+
+
+def _system(root: str) -> System:
+    os_release = _os_release(read_text(under(root, "/etc/os-release")) or "")
+    kernel = (read_text(under(root, "/proc/sys/kernel/osrelease")) or os.uname().release).strip()
+    return System(
+        os_id=os_release.get("ID", "unknown"),
+        os_version=os_release.get("VERSION_ID", ""),
+        codename=os_release.get("VERSION_CODENAME", ""),
+        os_name=os_release.get("PRETTY_NAME", "an unknown operating system"),
+        kernel_release=kernel,
+        boot_id=(read_text(under(root, "/proc/sys/kernel/random/boot_id")) or "").strip(),
+        secure_boot=_secure_boot(under(root, _SECURE_BOOT)),
+        machine_owner_key=any(under(root, path).exists() for path in _OWNER_KEYS),
+        kernel_headers=under(root, f"/lib/modules/{kernel}/build").exists(),
+        free_mib=shutil.disk_usage(under(root, "/")).free // _MIB,
+        kubelet=under(root, "/var/lib/kubelet").is_dir(),
+        initramfs_mtime=min((path.stat().st_mtime for path in under(root, "/boot").glob("initrd.img-*")), default=None),
+        apt_lists_mtime=max(
+            (path.stat().st_mtime for path in under(root, "/var/lib/apt/lists").glob("*Release")), default=None
+        ),
+    )
+
+
+def _os_release(text: str) -> dict[str, str]:
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    return {key.strip(): value.strip().strip("\"'") for key, _equals, value in pairs}
+
+
+def _secure_boot(path: Path) -> bool | None:
+    """None where the firmware has no such variable (a BIOS machine, a container)."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    return content[4] == 1 if len(content) > 4 else None
+
+
+def _newest(paths: Iterable[Path]) -> float | None:
+    return max((path.stat().st_mtime for path in paths if path.exists()), default=None)
+
+
+def _foreign_driver(root: str) -> str | None:
+    """A driver that dpkg knows nothing of, in a person's words."""
+    if under(root, "/usr/bin/nvidia-uninstall").exists():
+        return "NVIDIA's .run installer (/usr/bin/nvidia-uninstall is there)"
+    if under(root, "/run/nvidia/driver/usr/bin/nvidia-smi").exists():
+        return "a driver container of the GPU Operator (/run/nvidia/driver is mounted)"
+    return None

@@ -1,0 +1,290 @@
+#!/usr/bin/python
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: nvidia_driver_plan
+short_description: Read a GPU node's driver state and plan the way to the wanted one
+version_added: 0.1.0
+description:
+  - Reads the whole driver state of a node once, from files and one C(nvidia-smi) call, and returns the ordered steps that
+    lead to the wanted state, each with its reason and whether it disturbs what runs on the node.
+  - Changes nothing, ever. Packages are looked up in apt's metadata only if they have to change; where a source is not
+    configured yet, or the lists are older than a day, the metadata goes to a private folder that is removed afterwards.
+  - In check mode the module reports C(changed) and a diff for what the steps would do, since the role does not enter
+    the steps then.
+  - The role P(t9k.gpu.driver#role) is this plan, applied. There is no module in ansible-core or another collection that reads and plans a
+    driver as a whole; doing it task by task costs an execution per step on every run.
+author:
+  - t9k.gpu maintainers (@t9k)
+options:
+  state:
+    description: Whether the node shall have the driver.
+    type: str
+    choices: [present, absent]
+    default: present
+  branch:
+    description:
+      - The driver branch, for example V(535). The distribution may resolve it to a newer one; the plan says so.
+      - Not given, the installed branch is kept; without one, the branch of O(supported_os) is taken.
+    type: str
+  version:
+    description: An exact version, upstream (V(535.247.01)) or of the package. Takes precedence over O(branch).
+    type: str
+  flavour:
+    description: The server or the desktop family of packages.
+    type: str
+    choices: [server, desktop]
+    default: server
+  kernel_modules:
+    description:
+      - Open or proprietary kernel modules.
+      - V(auto) keeps what the wanted branch has installed; else it takes open ones where nothing else works (Blackwell) or where
+        NVIDIA recommends them (Turing and newer from branch 560 on), and proprietary ones otherwise.
+    type: str
+    choices: [auto, open, proprietary]
+    default: auto
+  module_build:
+    description: Pre-built modules for the running kernel, or built on the node by dkms. V(auto) prefers pre-built ones.
+    type: str
+    choices: [auto, prebuilt, dkms]
+    default: auto
+  source:
+    description: Where packages come from.
+    type: dict
+    suboptions:
+      kind:
+        description: The distribution, NVIDIA's CUDA repository, a mirror of either, or a directory of .deb files.
+        type: str
+        choices: [distribution, cuda, mirror, local]
+        default: distribution
+      uris:
+        description: Addresses of the repository, for V(cuda) and V(mirror).
+        type: list
+        elements: str
+      suites:
+        description: Suites of the repository; V(/) for a flat one.
+        type: list
+        elements: str
+      components:
+        description: Components of the repository; none for a flat one.
+        type: list
+        elements: str
+      signed_by:
+        description: The key that signs the repository, as P(ansible.builtin.deb822_repository#module) takes it.
+        type: str
+      directory:
+        description: A directory of .deb files on the node, for V(local).
+        type: path
+  hold:
+    description: Hold every package of the driver that is installed.
+    type: bool
+    default: true
+  pin:
+    description: Pin the driver's family to the wanted version in apt's preferences.
+    type: bool
+    default: false
+  unattended_exclusion:
+    description: Keep unattended-upgrades off the driver.
+    type: bool
+    default: false
+  blacklist:
+    description: Blacklist nouveau and nova_core.
+    type: bool
+    default: true
+  persistence:
+    description: Persistence mode shall be on.
+    type: bool
+    default: true
+  gsp:
+    description: GSP firmware, as in O(t9k.gpu.modprobe_gsp#module:mode).
+    type: str
+    choices: [auto, enabled, disabled]
+    default: auto
+  mig:
+    description: MIG is wanted on this node, so GSP must stay on.
+    type: bool
+    default: false
+  vgpu:
+    description: vGPU is wanted on this node, so GSP must stay on.
+    type: bool
+    default: false
+  fabric_manager:
+    description: Install the fabric manager of the same version; V(auto) where the PCI bus shows an NVSwitch.
+    type: str
+    choices: [auto, present, absent]
+    default: auto
+  headers:
+    description: Whether missing kernel headers are a fault for modules built with dkms.
+    type: str
+    choices: [required, ignore]
+    default: required
+  reboot:
+    description: Plan a reboot where one is needed, or only say that it is pending.
+    type: str
+    choices: [auto, never]
+    default: auto
+  drain:
+    description: Drain the node before the first disturbing step; V(auto) if a kubelet lives on it.
+    type: str
+    choices: [auto, always, never]
+    default: auto
+  supported_os:
+    description:
+      - The table of supported systems, keyed C(ID-VERSION_ID) as in C(/etc/os-release).
+      - Each has C(branch), the default branch, and C(components), which its archive must offer.
+    type: dict
+    required: true
+  smi_timeout:
+    description: Seconds after which C(nvidia-smi) counts as hung.
+    type: int
+    default: 60
+attributes:
+  check_mode:
+    description: Reads only, in every mode.
+    support: full
+  diff_mode:
+    description: In check mode, what the steps would change.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: What would it take to run driver 535 here?
+  t9k.gpu.nvidia_driver_plan:
+    branch: "535"
+    supported_os:
+      debian-12: {branch: "535", components: [contrib, non-free, non-free-firmware]}
+  register: plan
+
+- name: Say it
+  ansible.builtin.debug:
+    msg: "{{ plan.steps | map(attribute='reason') }}"
+"""
+
+RETURN = r"""
+has_gpu:
+  description: Whether the PCI bus shows an NVIDIA GPU. If not, nothing else was looked at.
+  type: bool
+  returned: always
+steps:
+  description: What leads to the wanted state, in order. Empty if nothing is to be done.
+  type: list
+  elements: dict
+  returned: always
+  contains:
+    name:
+      description: The kind of step.
+      type: str
+      sample: install
+    reason:
+      description: Why.
+      type: str
+      sample: driver 525.105.17 installed, 525.147.05 wanted
+    disturbs:
+      description: Whether it disturbs what runs on the node.
+      type: bool
+    data:
+      description: What the step needs to be done.
+      type: dict
+faults:
+  description: Why the wanted state cannot be had, all of them. With a fault there are no steps.
+  type: list
+  elements: str
+  returned: always
+warnings_found:
+  description: What a person should know though it stops nothing.
+  type: list
+  elements: str
+  returned: always
+problems:
+  description: What is wrong with the driver or a GPU as it runs now.
+  type: list
+  elements: str
+  returned: always
+reboot_pending:
+  description: Why a reboot is still due; null if none is.
+  type: str
+  returned: always
+target_version:
+  description: The driver version the plan leads to.
+  type: str
+  returned: when there is a GPU and O(state=present)
+previous:
+  description: The version installed before, for going back; null without one.
+  type: dict
+  returned: always
+node:
+  description: The node's state, in the form of the report.
+  type: dict
+  returned: when there is a GPU
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.t9k.gpu.plugins.module_utils import _node_plan, _node_state
+from ansible_collections.t9k.gpu.plugins.module_utils._command import runner
+from ansible_collections.t9k.gpu.plugins.module_utils._driver_wanted import Wanted
+
+SOURCE = {
+    "kind": {"type": "str", "choices": ["distribution", "cuda", "mirror", "local"], "default": "distribution"},
+    "uris": {"type": "list", "elements": "str"},
+    "suites": {"type": "list", "elements": "str"},
+    "components": {"type": "list", "elements": "str"},
+    "signed_by": {"type": "str", "no_log": False},
+    "directory": {"type": "path"},
+}
+ARGUMENTS: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "branch": {"type": "str"},
+    "version": {"type": "str"},
+    "flavour": {"type": "str", "choices": ["server", "desktop"], "default": "server"},
+    "kernel_modules": {"type": "str", "choices": ["auto", "open", "proprietary"], "default": "auto"},
+    "module_build": {"type": "str", "choices": ["auto", "prebuilt", "dkms"], "default": "auto"},
+    "source": {"type": "dict", "options": SOURCE},
+    "hold": {"type": "bool", "default": True},
+    "pin": {"type": "bool", "default": False},
+    "unattended_exclusion": {"type": "bool", "default": False},
+    "blacklist": {"type": "bool", "default": True},
+    "persistence": {"type": "bool", "default": True},
+    "gsp": {"type": "str", "choices": ["auto", "enabled", "disabled"], "default": "auto"},
+    "mig": {"type": "bool", "default": False},
+    "vgpu": {"type": "bool", "default": False},
+    "fabric_manager": {"type": "str", "choices": ["auto", "present", "absent"], "default": "auto"},
+    "headers": {"type": "str", "choices": ["required", "ignore"], "default": "required"},
+    "reboot": {"type": "str", "choices": ["auto", "never"], "default": "auto"},
+    "drain": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
+    "supported_os": {"type": "dict", "required": True},
+    "smi_timeout": {"type": "int", "default": 60},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    run = runner(module)
+    state = _node_state.read(run, module.params["smi_timeout"])
+    if state is None:
+        module.exit_json(
+            changed=False,
+            has_gpu=False,
+            steps=[],
+            faults=[],
+            warnings_found=[],
+            problems=[],
+            reboot_pending=None,
+            previous=None,
+        )
+    plan = _node_plan.make(run, state, Wanted.of(module.params), module.params["supported_os"])
+    module.exit_json(
+        changed=module.check_mode and bool(plan["steps"]),
+        has_gpu=True,
+        **{**plan, "diff": plan["diff"] if module.check_mode else []},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+#!/usr/bin/python3
+"""Stand-in for the hardware and for loading the driver, once per boot, before sshd.
+
+Makes the host's own boot id, its PCI tree, and - where an NVIDIA kernel module package is installed and modprobe's
+configuration lets it load - /proc/driver/nvidia and /sys/module/nvidia. The machine's own are hidden.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import struct
+import subprocess
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import hardware
+from hardware import STATE, Gpu
+
+PCI = Path("/sys/bus/pci/devices")
+#: A driver version that the pretended hardware does not start with, for tests of what follows.
+REFUSED = Path("/etc/gpu-stand-in-refuse")
+DEBIAN_MODULES = {  # kernel module package of Debian -> flavour
+    "nvidia-kernel-dkms": "proprietary",
+    "nvidia-kernel-source": "proprietary",
+    "nvidia-open-kernel-dkms": "open",
+    "nvidia-open-kernel-source": "open",
+}
+
+
+def main() -> None:
+    fresh_boot_id()
+    profile = hardware.host()
+    gpus = hardware.gpus(profile)
+    settings = modprobe_settings()
+    nouveau = bool(gpus) and profile.get("nouveau", False) and "nouveau" not in settings["blacklist"]
+    module = None if nouveau or not gpus else module_to_load(profile, settings)
+    bind(kernel_modules(module, nouveau), Path("/sys/module"))
+    bind(proc_driver(module, gpus, profile, settings), Path("/proc/driver"))
+    bind_pci(pci_tree(profile, gpus, "nouveau" if nouveau else "nvidia" if module else None))
+    if module:
+        hardware.MODULE.write_text(json.dumps(module))
+        # udev's part: the driver's appearance wants the persistence daemon
+        subprocess.run(["systemctl", "start", "--no-block", "gpu-stand-in-device.service"], check=True)
+
+
+def bind(source: Path, target: Path) -> None:
+    subprocess.run(["mount", "--bind", str(source), str(target)], check=True)
+
+
+def fresh_boot_id() -> None:
+    """A container has the machine's boot id; a host that reboots has a new one."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    path = STATE / "boot_id"
+    path.write_text(f"{uuid.uuid4()}\n")
+    bind(path, Path("/proc/sys/kernel/random/boot_id"))
+
+
+def modprobe_settings() -> dict[str, Any]:
+    """blacklisted names, options per module and the module that 'nvidia' really is, as modprobe itself reads them."""
+    shown = subprocess.run(["modprobe", "--showconfig"], capture_output=True, text=True, check=False).stdout
+    out: dict[str, Any] = {"blacklist": set(), "options": {}, "nvidia": "nvidia"}
+    for line in shown.splitlines():
+        words = line.split()
+        if words[:1] == ["blacklist"] or (words[:1] == ["alias"] and words[2:] == ["off"]):
+            out["blacklist"].add(words[1])
+        elif words[:1] == ["options"]:
+            out["options"].setdefault(words[1].replace("-", "_"), []).extend(words[2:])
+        elif words[:2] == ["install", "nvidia"]:
+            real = re.search(r"modprobe .*?-i ([\w-]+)", line)
+            out["nvidia"] = real.group(1).replace("-", "_") if real else out["nvidia"]
+    return out
+
+
+def module_to_load(profile: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any] | None:
+    found = built_module() or debian_module()
+    if found is None or settings["blacklist"] & {"nvidia", settings["nvidia"]}:
+        return None
+    if REFUSED.exists() and REFUSED.read_text().strip() == found["version"]:
+        return None
+    params = dict(word.split("=", 1) for word in settings["options"].get(settings["nvidia"], []) if "=" in word)
+    off = found["flavour"] == "proprietary" and params.get("NVreg_EnableGpuFirmware") == "0"
+    return {**found, "params": params, "gsp": bool(profile.get("gsp_default", True)) and not off}
+
+
+def built_module() -> dict[str, Any] | None:
+    """The lab's test packages put a text where nvidia.ko would be; depmod prefers updates/."""
+    modules = Path("/lib/modules") / platform.release()
+    paths = [modules / "updates/dkms/nvidia.ko", *sorted(modules.glob("kernel/nvidia-*/nvidia.ko"))]
+    return next((json.loads(path.read_text()) for path in paths if path.exists()), None)
+
+
+def debian_module() -> dict[str, Any] | None:
+    """Debian's real packages cannot be built for every kernel: what dpkg has installed counts as built."""
+    argv = ["dpkg-query", "-W", "-f", "${binary:Package} ${db:Status-Status} ${Version}\n", *DEBIAN_MODULES]
+    for line in subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines():
+        name, status, version = line.split()[:3]
+        if status == "installed":
+            upstream = re.sub(r"^\d+:", "", version).rsplit("-", 1)[0]
+            return {"version": upstream, "flavour": DEBIAN_MODULES[name.split(":")[0]]}
+    return None
+
+
+def write(folder: Path, files: Mapping[str, str]) -> Path:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def kernel_modules(module: dict[str, Any] | None, nouveau: bool) -> Path:
+    """/sys/module: links to the machine's entries, GPU drivers' own excepted, and ours."""
+    machine, ours = STATE / "machine-sys-module", STATE / "sys-module"
+    machine.mkdir()
+    ours.mkdir()
+    bind(Path("/sys/module"), machine)
+    for entry in machine.iterdir():
+        if not entry.name.startswith(("nvidia", "nouveau", "nova")):
+            (ours / entry.name).symlink_to(entry)
+    if module:
+        write(ours / "nvidia", {"version": f"{module['version']}\n", "refcnt": "0\n", "initstate": "live\n"})
+    if nouveau:
+        write(ours / "nouveau", {"refcnt": "0\n", "initstate": "live\n"})
+    return ours
+
+
+def proc_driver(
+    module: dict[str, Any] | None, gpus: list[Gpu], profile: dict[str, Any], settings: dict[str, Any]
+) -> Path:
+    folder = STATE / "proc-driver"
+    if not module:
+        return write(folder, {})
+    kind = "Open Kernel Module for x86_64" if module["flavour"] == "open" else "x86_64 Kernel Module"
+    version = f"NVRM version: NVIDIA UNIX {kind}  {module['version']}  Release Build  (stand-in)\n"
+    params = hardware.capture(profile, "proc-driver-nvidia-params.txt")
+    for name, value in module["params"].items():
+        key = name.replace("NVreg_", "")
+        params = re.sub(rf"(?m)^{re.escape(key)}: .*$", f"{key}: {value}", params)
+    files = {"nvidia/version": version + "GCC version:  gcc version 12.2.0 (stand-in)\n", "nvidia/params": params}
+    for gpu in gpus:
+        files[f"nvidia/gpus/{gpu.address}/information"] = information(module, gpu, profile)
+    return write(folder, files)
+
+
+def information(module: dict[str, Any], gpu: Gpu, profile: dict[str, Any]) -> str:
+    """The capture with this GPU's fields; the firmware line is there only while GSP runs."""
+    fields = {
+        "Model": profile["product_name"],
+        "GPU UUID": gpu.uuid,
+        "Bus Location": gpu.address,
+        "Device Minor": str(gpu.index),
+        "GPU Firmware": module["version"] if module["gsp"] else None,
+    }
+    lines = []
+    for line in hardware.capture(profile, "proc-driver-nvidia-gpu-information.txt").splitlines():
+        key, _, rest = line.partition(":")
+        if key in fields and fields[key] is None:
+            continue
+        blank = rest[: len(rest) - len(rest.lstrip())]
+        lines.append(f"{key}:{blank}{fields[key]}" if key in fields else line)
+    return "\n".join(lines) + "\n"
+
+
+def pci_tree(profile: dict[str, Any], gpus: list[Gpu], driver: str | None) -> Path:
+    """One folder per device, as lspci and readers of sysfs want it."""
+    folder = write(STATE / "pci", {})
+    drivers = write(STATE / "drivers" / driver, {}) if driver else None
+    for gpu in gpus:
+        pci_device(folder / gpu.address, int(profile["pci_device_id"], 16), 0x030200, gpu.numa_node, drivers)
+    for index in range(int(profile.get("nvswitches", 0))):
+        pci_device(folder / f"0000:c{index:x}:00.0", 0x22A3, 0x068000, 0, drivers)
+    return folder
+
+
+def pci_device(folder: Path, device: int, class_id: int, numa_node: int, driver: Path | None) -> None:
+    write(
+        folder,
+        {
+            "vendor": "0x10de\n",
+            "device": f"0x{device:04x}\n",
+            "class": f"0x{class_id:06x}\n",
+            "subsystem_vendor": "0x10de\n",
+            "subsystem_device": "0x0000\n",
+            "revision": "0xa1\n",
+            "irq": "0\n",
+            "numa_node": f"{numa_node}\n",
+            "resource": "0x0000000000000000 0x0000000000000000 0x0000000000000000\n" * 13,
+            "modalias": f"pci:v000010DEd{device:08X}sv000010DEsd00000000bc{class_id >> 16:02X}"
+            f"sc{class_id >> 8 & 255:02X}i{class_id & 255:02X}\n",
+        },
+    )
+    class_bytes = class_id.to_bytes(3, "little")
+    header = struct.pack("<HHHHB3s", 0x10DE, device, 0, 0, 0xA1, class_bytes)
+    (folder / "config").write_bytes(header.ljust(64, b"\0"))
+    if driver:
+        (folder / "driver").symlink_to(driver)
+
+
+def bind_pci(tree: Path) -> None:
+    """Over /sys/bus/pci/devices; a machine without PCI gets a /sys/bus with one."""
+    if PCI.is_dir():
+        bind(tree, PCI)
+        return
+    machine, ours = STATE / "machine-sys-bus", STATE / "sys-bus"
+    machine.mkdir()
+    bind(Path("/sys/bus"), machine)
+    (ours / "pci").mkdir(parents=True)
+    (ours / "pci/devices").symlink_to(tree)
+    for entry in machine.iterdir():
+        (ours / entry.name).symlink_to(entry)
+    bind(ours, Path("/sys/bus"))
+
+
+if __name__ == "__main__":
+    main()

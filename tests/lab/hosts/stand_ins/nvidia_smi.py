@@ -1,0 +1,195 @@
+#!/usr/bin/python3
+"""Stand-in for nvidia-smi: answers from a real capture, with this host's hardware and live state written over it.
+
+Live are the versions of module and library, persistence, GSP and the injected fault. It is not NVIDIA's program and
+knows -q -x, -L, topo -m, --query-gpu and the plain summary only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import hardware
+from hardware import Gpu
+
+NOT_LOADED = (
+    "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. "
+    "Make sure that the latest NVIDIA driver is installed and running.\n"
+)
+LOST = "Unable to determine the device handle for GPU{}: {}: GPU is lost.  Reboot the system to recover this GPU\n"
+
+
+class EarlyAnswerError(Exception):
+    """Text and exit status that end the program."""
+
+    def __init__(self, said: str, status: int = 0) -> None:
+        super().__init__(said)
+        self.said, self.status = said, status
+
+
+class Smi:
+    def __init__(self) -> None:
+        self.profile = hardware.host()
+        self.gpus = hardware.gpus(self.profile)
+        self.module: dict[str, Any] = hardware.loaded_module() or {}
+        self.persistence = "Enabled" if hardware.persistence() else "Disabled"
+
+    def refuse(self) -> None:
+        """The states in which the real program gives one message instead of an answer."""
+        fault = hardware.fault()
+        if fault == "hang":
+            time.sleep(10**6)
+        library = hardware.library_version()
+        if not self.module:
+            raise EarlyAnswerError(NOT_LOADED, 9)
+        if library != self.module["version"]:
+            line = f"NVML library version: {'.'.join(str(library).split('.')[:2])}\n"
+            raise EarlyAnswerError(f"Failed to initialize NVML: Driver/library version mismatch\n{line}", 18)
+        if fault == "no_devices" or not self.gpus:
+            raise EarlyAnswerError("No devices were found\n", 6)
+        if fault == "gpu_lost":
+            raise EarlyAnswerError(LOST.format(self.gpus[0].index, bus_id(self.gpus[0])[4:]), 15)
+
+    def report(self) -> str:
+        """-q -x"""
+        capture = hardware.capture(self.profile, "nvidia-smi-q.xml")
+        head, rest = capture.split("\t<gpu id=", 1)
+        block, tail = rest.split("\t</gpu>\n", 1)
+        version = self.module["version"]
+        cuda = hardware.cuda_version(version)
+        head = fill(head, driver_version=version, cuda_version=cuda, attached_gpus=str(len(self.gpus)))
+        if int(version.split(".")[0]) < 575:
+            head = head.replace("nvsmi_device_v13.dtd", "nvsmi_device_v12.dtd")
+            block = block.replace("Requested functionality has been deprecated", "Disabled")
+        text = head + "".join(f"\t<gpu id={self.gpu_block(block, gpu)}\t</gpu>\n" for gpu in self.gpus) + tail
+        return text[: len(text) // 2] if hardware.fault() == "malformed" else text
+
+    def gpu_block(self, block: str, gpu: Gpu) -> str:
+        profile = self.profile
+        mig = "Disabled" if profile.get("mig_capable") else "N/A"
+        memory = int(profile["memory_mib"])
+        domain, bus, rest = gpu.address.split(":")
+        block = re.sub(r'^"[^"]*"', f'"{bus_id(gpu)}"', block)
+        block = re.sub(r"(<total>)\d+ MiB", rf"\g<1>{memory} MiB", block, count=1)
+        block = re.sub(r"(<free>)\d+ MiB", rf"\g<1>{memory - 616} MiB", block, count=1)
+        return fill(
+            block,
+            product_name=profile["product_name"],
+            product_architecture=profile["architecture"],
+            persistence_mode=self.persistence,
+            current_mig=mig,
+            pending_mig=mig,
+            serial=f"{1320000000000 + gpu.index}",
+            uuid=gpu.uuid,
+            minor_number=str(gpu.index),
+            gsp_firmware_version=self.module["version"] if self.module["gsp"] else "N/A",
+            virtualization_mode="None",
+            pci_bus=bus.upper(),
+            pci_device=rest.split(".")[0].upper(),
+            pci_domain=domain,
+            pci_device_id=f"{profile['pci_device_id'].upper()}10DE",
+            pci_bus_id=bus_id(gpu),
+        )
+
+    def listing(self) -> str:
+        """-L"""
+        name = self.profile["product_name"]
+        return "".join(f"GPU {gpu.index}: {name} (UUID: {gpu.uuid})\n" for gpu in self.gpus)
+
+    def topology(self) -> str:
+        """topo -m: NODE within a NUMA node, SYS across."""
+        cpus = os.cpu_count() or 1
+        names = [f"GPU{gpu.index}" for gpu in self.gpus]
+        rows = ["\t\033[4m" + "\t".join([*names, "CPU Affinity", "NUMA Affinity", "GPU NUMA ID"]) + "\033[0m"]
+        for gpu in self.gpus:
+            links = [
+                " X " if other == gpu else "NODE" if other.numa_node == gpu.numa_node else "SYS" for other in self.gpus
+            ]
+            rows.append("\t".join([f"GPU{gpu.index}", *links, f"0-{cpus - 1}", str(gpu.numa_node), "\tN/A"]))
+        legend = hardware.capture(self.profile, "nvidia-smi-topo-m.txt").split("\n\n", 1)[1]
+        return "\n".join(rows) + "\n\n" + legend
+
+    def query(self, names: str, form: str) -> str:
+        """--query-gpu=… --format=csv[,noheader][,nounits]"""
+        unit = "" if "nounits" in form else " MiB"
+        rows = [] if "noheader" in form else [", ".join(names.split(","))]
+        for gpu in self.gpus:
+            known = {
+                "index": str(gpu.index),
+                "count": str(len(self.gpus)),
+                "name": self.profile["product_name"],
+                "uuid": gpu.uuid,
+                "gpu_uuid": gpu.uuid,
+                "driver_version": self.module["version"],
+                "persistence_mode": self.persistence,
+                "memory.total": f"{self.profile['memory_mib']}{unit}",
+                "memory.used": f"0{unit}",
+                "pci.bus_id": bus_id(gpu),
+                "gpu_bus_id": bus_id(gpu),
+                "mig.mode.current": "Disabled" if self.profile.get("mig_capable") else "[N/A]",
+                "gsp.mode.current": "Enabled" if self.module["gsp"] else "Disabled",
+            }
+            wanted = [name.strip() for name in names.split(",")]
+            unknown = [name for name in wanted if name not in known]
+            if unknown:
+                raise EarlyAnswerError(f'Field "{unknown[0]}" is not a valid field to query.\n\n', 2)
+            rows.append(", ".join(known[name] for name in wanted))
+        return "\n".join(rows) + "\n"
+
+    def summary(self) -> str:
+        """Without arguments: the head of the real table and one line per GPU."""
+        version, state = self.module["version"], "On" if self.persistence == "Enabled" else "Off"
+        line = "+" + "-" * 79 + "+\n"
+        head = f"NVIDIA-SMI {version}   Driver Version: {version}   CUDA Version: {hardware.cuda_version(version)}"
+        rows = [f"| {head:<77} |\n", line, f"| {'GPU  Name                 Persistence-M | Bus-Id':<77} |\n", line]
+        for gpu in self.gpus:
+            row = f"{gpu.index:3}  {self.profile['product_name']:<26} {state:>8} | {bus_id(gpu)}"
+            rows.append(f"| {row:<77} |\n")
+        return line + "".join(rows) + line
+
+
+def bus_id(gpu: Gpu) -> str:
+    return f"0000{gpu.address.upper()}"
+
+
+def fill(text: str, **fields: str) -> str:
+    """The first element of each name gets the value."""
+    for name, value in fields.items():
+        text = re.sub(rf"(<{name}>)[^<]*(</{name}>)", lambda m, v=value: m[1] + v + m[2], text, count=1)
+    return text
+
+
+def answer(arguments: Sequence[str]) -> str:
+    smi = Smi()
+    smi.refuse()
+    if arguments and arguments[0].startswith("--query-gpu="):
+        return smi.query(arguments[0].split("=", 1)[1], " ".join(arguments[1:]))
+    known: dict[tuple[str, ...], Callable[[], str]] = {
+        ("-q", "-x"): smi.report,
+        ("-x", "-q"): smi.report,
+        ("-L",): smi.listing,
+        ("--list-gpus",): smi.listing,
+        ("topo", "-m"): smi.topology,
+        (): smi.summary,
+    }
+    if tuple(arguments) not in known:
+        raise EarlyAnswerError(f"Invalid combination of input arguments (the stand-in knows {list(known)}).\n", 2)
+    return known[tuple(arguments)]()
+
+
+def main() -> int:
+    try:
+        sys.stdout.write(answer(sys.argv[1:]))
+    except EarlyAnswerError as ending:
+        sys.stdout.write(ending.said)
+        return ending.status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
