@@ -33,10 +33,12 @@ def preferences(driver_version: str) -> str:
     """An apt pin of the driver's family to one upstream version, above every archive's own priority.
 
     Packages of other projects that share the prefix (the container toolkit) have no version of this form, so the pin
-    leaves them alone.
+    leaves them alone. The version is an expression: a glob with a star at both ends matches nothing, since apt takes the
+    last one for a prefix match and the first one literally.
     """
     names = " ".join(name for name in _PACKAGES if not name.startswith("linux-"))
-    return f"{HEADER}Package: {names}\nPin: version *{driver_version}-*\nPin-Priority: 1001\n"
+    version = driver_version.replace(".", r"\.")
+    return f"{HEADER}Package: {names}\nPin: version /^([0-9]+:)?{version}-/\nPin-Priority: 1001\n"
 
 
 def unattended() -> str:

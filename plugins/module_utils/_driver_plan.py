@@ -57,10 +57,9 @@ class Target:
 def steps(state: NodeState, wanted: Wanted, target: Target | None) -> tuple[Step, ...]:
     """The whole plan, in order. ``target`` is None only to take the driver away."""
     changes = list(_present(state, wanted, target) if target else _absent(state))
-    reason = _reboot(state, changes, gsp_verdict(state, wanted, target) if target else None)
+    reason = _reboot(state, changes, wanted, target)
     if reason and wanted.reboot == "auto":
-        version = target.driver_version if target else "none"
-        changes.append(Step("reboot", reason, disturbs=True, data={"mark": f"{version} {state.system.boot_id}"}))
+        changes.append(Step("reboot", reason, disturbs=True, data={"mark": _mark(state, wanted, target)}))
     return tuple(_drained(state, wanted, changes))
 
 
@@ -161,7 +160,8 @@ def _persistence(state: NodeState, wanted: Wanted, target: Target) -> Iterator[S
         return
     drop_in = _systemd_unit.plan(unit, remove=[NO_PERSISTENCE], add=[])
     off = any(gpu.persistence_enabled is False for gpu in state.smi.gpus)
-    data = {"restart": bool(state.smi.gpus)}
+    # The old module refuses the new library, so a daemon started between an installation and its reboot fails.
+    data = {"restart": bool(state.smi.gpus) and target.packages is None}
     if drop_in.changed:
         yield Step("persistence", drop_in.reason, disturbs=True, data=data)
     elif unit.enable_possible and not state.persistenced_enabled:
@@ -201,7 +201,7 @@ def _reboot_reason(state: NodeState, verdict: _gsp.Verdict | None) -> str | None
     return verdict.reboot_reason if verdict is not None and verdict.reboot_needed else None
 
 
-def _reboot(state: NodeState, changes: list[Step], verdict: _gsp.Verdict | None) -> str | None:
+def _reboot(state: NodeState, changes: list[Step], wanted: Wanted, target: Target | None) -> str | None:
     """The kernel takes modules and their options at boot, so what changes them ends in a reboot."""
     names = {step.name for step in changes}
     if "install" in names:
@@ -210,21 +210,31 @@ def _reboot(state: NodeState, changes: list[Step], verdict: _gsp.Verdict | None)
         return "the removed driver is still loaded" if state.kernel_module.loaded else None
     if "gsp" in names and state.kernel_module.loaded:
         return "the kernel module takes its options at boot"
-    return None if rebooted_in_vain(state) and not changes else _reboot_reason(state, verdict)
+    if not changes and rebooted_in_vain(state, wanted, target):
+        return None
+    return _reboot_reason(state, gsp_verdict(state, wanted, target) if target else None)
 
 
-def rebooted_in_vain(state: NodeState) -> bool:
-    """Whether this very driver had its reboot already: one more would not help, and must not come on every run."""
-    mark = (state.files[_driver_files.REBOOT_MARK] or "").split()
-    version = state.driver.driver_version if state.driver else "none"
-    return len(mark) == 2 and mark[0] == version and mark[1] != state.system.boot_id
+def _mark(state: NodeState, wanted: Wanted, target: Target | None) -> str:
+    """What a reboot was for: the driver, its GSP option, and the boot that it ends."""
+    if target is None:
+        return f"none default {state.system.boot_id}"
+    return f"{target.driver_version} {gsp_verdict(state, wanted, target).value or 'default'} {state.system.boot_id}"
+
+
+def rebooted_in_vain(state: NodeState, wanted: Wanted, target: Target | None) -> bool:
+    """Whether this very driver with these options had its reboot already: one more would not help, and must not come on
+    every run."""
+    *purpose, boot_id = (state.files[_driver_files.REBOOT_MARK] or "none").split()
+    *due, this_boot = _mark(state, wanted, target).split()
+    return purpose == due and boot_id != this_boot
 
 
 def pending_reboot(state: NodeState, wanted: Wanted, target: Target | None, planned: tuple[Step, ...]) -> str | None:
     """Why a reboot is due that the plan does not contain, since the user wants none."""
     if wanted.reboot == "auto":
         return None
-    return _reboot(state, list(planned), gsp_verdict(state, wanted, target) if target else None)
+    return _reboot(state, list(planned), wanted, target)
 
 
 def _absent(state: NodeState) -> Iterator[Step]:

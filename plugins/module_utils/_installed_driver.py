@@ -3,7 +3,8 @@
 """Which NVIDIA driver dpkg has installed, judged from package names and versions alone.
 
 Names follow Ubuntu's families (``nvidia-dkms-535-server``, ``linux-modules-nvidia-535-server-open-<abi>``), Debian's
-(``nvidia-kernel-dkms``) and NVIDIA's own repository from 590 on (``nvidia-dkms``, ``nvidia-dkms-open``).
+(``nvidia-kernel-dkms``, ``nvidia-tesla-535-kernel-dkms``) and NVIDIA's own repository (``nvidia-kernel-open-dkms`` for
+Debian; from 590 on ``nvidia-dkms``, ``nvidia-dkms-open``).
 Private: subject to change without notice.
 """
 
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from ansible_collections.t9k.gpu.plugins.module_utils._dpkg import Package
 
 _DKMS = re.compile(
-    r"^nvidia(?:-(?:kernel|open-kernel))?-dkms(?:-(?P<branch>\d+))?(?P<server>-server)?(?P<open>-open)?$"
+    r"^nvidia(?:-tesla-\d+)?(?:-kernel|-open-kernel|-kernel-open)?-dkms(?:-(?P<branch>\d+))?(?P<server>-server)?(?P<open>-open)?$"
 )
 _PREBUILT = re.compile(r"^linux-modules-nvidia-(?P<branch>\d+)(?P<server>-server)?(?P<open>-open)?-(?P<abi>\d.*)$")
 #: Packages that carry the user space library which nvidia-smi compares with the loaded module.
@@ -59,14 +60,13 @@ def find(packages: Iterable[Package]) -> InstalledDriver | None:
     if not modules:
         return None
     package, match = modules[0]
-    groups = match.groupdict()
     return InstalledDriver(
         driver_version=_module_version(package, installed),
         library_version=_version_of(_LIBRARY, installed),
-        kernel_modules="open" if groups["open"] or "open-kernel" in package.name else "proprietary",
+        kernel_modules="open" if "-open" in package.name else "proprietary",
         module_build="dkms" if dkms else "prebuilt",
         kernel_releases=() if dkms else tuple(found["abi"] for _package, found in prebuilt),
-        server=bool(groups["server"]),
+        server=bool(match["server"]),
         fabric_manager_version=_version_of(_FABRIC_MANAGER, installed),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from node_builder import A40, bare_node, finished_node, package_plan, simulate
+from node_builder import A40, UNIT, bare_node, finished_node, package_plan, simulate
 
 from ansible_collections.t9k.gpu.plugins.module_utils import _driver_files, _driver_plan, _modprobe
 from ansible_collections.t9k.gpu.plugins.module_utils._driver_plan import Step, Target
@@ -102,6 +102,13 @@ def test_persistence_off_on_a_gpu() -> None:
     assert steps[0].data == {"restart": True}
 
 
+def test_the_daemon_is_not_restarted_between_an_installation_and_its_reboot() -> None:
+    """The library is new by then and the loaded module old: the daemon would not start."""
+    edited = replace(UNIT, fragment=replace(UNIT.fragment, text=UNIT.fragment.text.replace("nvpd", "nvpd --no-persistence-mode")))
+    steps = _driver_plan.steps(changed(persistenced=edited), WANTED, target("535.54.03"))
+    assert [step.data for step in steps if step.name == "persistence"] == [{"restart": False}]
+
+
 def test_a_package_dpkg_left_half_done() -> None:
     packages = (*FINISHED.packages[:-1], replace(FINISHED.packages[-1], status="half-configured"))
     assert names(_driver_plan.steps(changed(packages=packages), WANTED, target(packages=False)))[0] == "repair"
@@ -111,9 +118,10 @@ def test_a_package_dpkg_left_half_done() -> None:
     ("mark", "expected"),
     [
         (None, ["reboot"]),
-        (f"{V525} the-boot\n", ["reboot"]),  # the mark of this very boot: that reboot has not come yet
-        (f"{V525} an-earlier-boot\n", []),  # it came, and did not help
-        ("525.105.17 an-earlier-boot\n", ["reboot"]),  # of another driver
+        (f"{V525} default the-boot\n", ["reboot"]),  # the mark of this very boot: that reboot has not come yet
+        (f"{V525} default an-earlier-boot\n", []),  # it came, and did not help
+        ("525.105.17 default an-earlier-boot\n", ["reboot"]),  # of another driver
+        (f"{V525} 0 an-earlier-boot\n", ["reboot"]),  # for another GSP option
         ("garbage", ["reboot"]),
     ],
 )
@@ -121,6 +129,15 @@ def test_a_reboot_that_did_not_help_is_not_repeated(mark: str | None, expected: 
     unloaded = replace(FINISHED.kernel_module, loaded=False)
     state = changed(kernel_module=unloaded, files={**FINISHED.files, _driver_files.REBOOT_MARK: mark})
     assert names(_driver_plan.steps(state, WANTED, target(packages=False))) == expected
+
+
+def test_an_interruption_before_the_reboot_of_a_gsp_change_still_gets_it() -> None:
+    """The mark of the reboot after the installation must not count for the option that came later."""
+    wanted = replace(WANTED, gsp="disabled")
+    marked = changed(files={**FINISHED.files, _driver_files.REBOOT_MARK: f"{V525} default an-earlier-boot\n"})
+    planned = _driver_plan.steps(marked, wanted, target(packages=False))
+    interrupted = simulate(marked, [step for step in planned if step.name != "reboot"])
+    assert names(_driver_plan.steps(interrupted, wanted, target(packages=False))) == ["reboot"]
 
 
 def test_a_reboot_that_is_not_allowed_is_pending_with_its_reason() -> None:

@@ -12,12 +12,6 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "roles/gpu_operator"
-#: Defaults that fall back to a variable of old.
-OF_OLD = {
-    "gpu_operator_chart": "nvidia_gpu_operator_charts",
-    "gpu_operator_version": "nvidia_gpu_operator_version",
-    "gpu_operator_image_registry": "nvidia_gpu_operator_image_registry",
-}
 
 
 def read(path: str) -> Any:
@@ -28,15 +22,6 @@ DEFAULTS = read("defaults/main.yml")
 OPTIONS = read("meta/argument_specs.yml")["argument_specs"]["main"]["options"]
 
 
-def plain(name: str) -> Any:
-    """The default without the fallback to the old name."""
-    if name in OF_OLD:
-        found = re.search(r"default\('([^']*)'\)", DEFAULTS[name])
-        assert found and OF_OLD[name] in DEFAULTS[name]
-        return found[1]
-    return DEFAULTS[name]
-
-
 def test_same_variables_in_the_same_order() -> None:
     assert list(DEFAULTS) == list(OPTIONS)
     assert len(DEFAULTS) <= 20
@@ -45,7 +30,7 @@ def test_same_variables_in_the_same_order() -> None:
 
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_same_default(name: str) -> None:
-    assert plain(name) == OPTIONS[name]["default"]
+    assert DEFAULTS[name] == OPTIONS[name]["default"]
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
@@ -57,15 +42,15 @@ def test_documented(name: str) -> None:
     assert f"| `{name}` | `{shown}` |" in text
 
 
-@pytest.mark.parametrize("name", [*OF_OLD.values(), "nvidia_node_feature_discovery_repo",
+@pytest.mark.parametrize("name", ["nvidia_gpu_operator_charts", "nvidia_gpu_operator_version",
+                                  "nvidia_gpu_operator_image_registry", "nvidia_node_feature_discovery_repo",
                                   "nvidia_node_feature_discovery_tag", "device_plugin_version"])  # fmt: skip
 def test_old_names_are_taken(name: str) -> None:
-    texts = [(ROLE / each).read_text() for each in ("defaults/main.yml", "vars/main.yml")]
-    assert any(name in text for text in texts)
+    assert name in (ROLE / "vars/main.yml").read_text()
     assert name in (ROOT / "docs/gpu-operator.md").read_text()
 
 
-@pytest.mark.parametrize("module", ["gpu_operator_plan", "gpu_operator_readiness"])
+@pytest.mark.parametrize("module", ["gpu_operator_plan", "gpu_operator_readiness", "gpu_operator_images"])
 def test_module_documentation_names_its_options(module: str) -> None:
     code = importlib.import_module(f"ansible_collections.t9k.gpu.plugins.modules.{module}")
     documented = set(yaml.safe_load(code.DOCUMENTATION)["options"])

@@ -45,6 +45,8 @@ def driver(**differences: object) -> InstalledDriver:
         ({"linux_modules_nvidia_535_server_5.15.0_91_generic": "5.15.0-91.101", "libnvidia_compute_535_server": "535.54.03-0ubuntu1"},
          driver(driver_version="535.54.03", library_version="535.54.03", server=True, module_build="prebuilt",
                 kernel_releases=(KERNEL,))),
+        ({"nvidia_kernel_open_dkms": "570.86.15-1"}, driver(driver_version="570.86.15", kernel_modules="open")),
+        ({"nvidia_tesla_535_kernel_dkms": "535.216.03-1~deb12u1"}, driver(driver_version="535.216.03")),
         ({"nvidia_dkms": "590.44.01-1ubuntu1"}, driver(driver_version="590.44.01")),
         ({"nvidia_dkms_open": "590.44.01-1ubuntu1"}, driver(driver_version="590.44.01", kernel_modules="open")),
     ],
