@@ -104,7 +104,9 @@ def test_persistence_off_on_a_gpu() -> None:
 
 def test_the_daemon_is_not_restarted_between_an_installation_and_its_reboot() -> None:
     """The library is new by then and the loaded module old: the daemon would not start."""
-    edited = replace(UNIT, fragment=replace(UNIT.fragment, text=UNIT.fragment.text.replace("nvpd", "nvpd --no-persistence-mode")))
+    edited = replace(
+        UNIT, fragment=replace(UNIT.fragment, text=UNIT.fragment.text.replace("nvpd", "nvpd --no-persistence-mode"))
+    )
     steps = _driver_plan.steps(changed(persistenced=edited), WANTED, target("535.54.03"))
     assert [step.data for step in steps if step.name == "persistence"] == [{"restart": False}]
 
