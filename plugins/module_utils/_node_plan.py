@@ -29,7 +29,8 @@ def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any
     target, faults = _target(run, state, wanted, supported)
     steps = () if faults else _driver_plan.steps(state, wanted, target)
     pending = _driver_plan.pending_reboot(state, wanted, target, steps)
-    problems = () if steps or pending or faults else _driver_health.problems(state, wanted)
+    due = [step for step in steps if step.name != "uncordon"]  # pods are let in again only where nothing is wrong
+    problems = () if due or pending or faults else _driver_health.problems(state, wanted)
     return {
         "faults": [str(fault) for fault in faults],
         "steps": [step.to_dict() for step in steps],
