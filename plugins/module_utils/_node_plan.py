@@ -38,7 +38,7 @@ def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any
         "problems": list(problems),
         "reboot_pending": pending,
         "target_version": target.driver_version if target else None,
-        "previous": _previous(state),
+        "previous": _previous(state, wanted),
         "node": _driver_summary.summary(state, pending, problems),
         "diff": _diff(state, steps),
     }
@@ -60,7 +60,7 @@ def _target(
     return target, list(_driver_preflight.target_faults(state, wanted, target))
 
 
-def _previous(state: NodeState) -> dict[str, str] | None:
+def _previous(state: NodeState, wanted: Wanted) -> dict[str, str] | None:
     if state.driver is None:
         return None
     driver = state.driver
@@ -68,6 +68,7 @@ def _previous(state: NodeState) -> dict[str, str] | None:
         "version": driver.driver_version,
         "kernel_modules": driver.kernel_modules,
         "module_build": driver.module_build,
+        "flavour": _driver_target.flavour_of(driver, state, wanted) or wanted.flavour,
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,11 +128,18 @@ def _system(root: str) -> System:
         kernel_headers=under(root, f"/lib/modules/{kernel}/build").exists(),
         free_mib=shutil.disk_usage(under(root, "/")).free // _MIB,
         kubelet=under(root, "/var/lib/kubelet").is_dir(),
-        initramfs_mtime=min((path.stat().st_mtime for path in under(root, "/boot").glob("initrd.img-*")), default=None),
+        initramfs_mtime=min((path.stat().st_mtime for path in _initramfs(root)), default=None),
         apt_lists_mtime=max(
             (path.stat().st_mtime for path in under(root, "/var/lib/apt/lists").glob("*Release")), default=None
         ),
     )
+
+
+def _initramfs(root: str) -> Iterator[Path]:
+    """Those of kernels that are there: copies such as ``….old-dkms`` and leftovers are never rebuilt."""
+    for path in under(root, "/boot").glob("initrd.img-*"):
+        if under(root, f"/lib/modules/{path.name[len('initrd.img-') :]}").is_dir():
+            yield path
 
 
 def _os_release(text: str) -> dict[str, str]:
