@@ -30,7 +30,7 @@ def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any
     steps = () if faults else _driver_plan.steps(state, wanted, target)
     pending = _driver_plan.pending_reboot(state, wanted, target, steps)
     due = [step for step in steps if step.name != "uncordon"]  # pods are let in again only where nothing is wrong
-    problems = () if due or pending or faults else _driver_health.problems(state, wanted)
+    problems = () if due or pending or faults else _problems(state, wanted, target)
     return {
         "faults": [str(fault) for fault in faults],
         "steps": [step.to_dict() for step in steps],
@@ -58,6 +58,13 @@ def _target(
     except GpuError as fault:
         return None, [fault]
     return target, list(_driver_preflight.target_faults(state, wanted, target))
+
+
+def _problems(state: NodeState, wanted: Wanted, target: _driver_plan.Target | None) -> tuple[str, ...]:
+    if target is None:
+        return _driver_health.problems(state, wanted)
+    verdict = _driver_plan.gsp_verdict(state, wanted, target)
+    return (*_driver_health.problems(state, wanted), *_driver_health.gsp_problem(verdict, wanted))
 
 
 def _previous(state: NodeState, wanted: Wanted) -> dict[str, str] | None:
