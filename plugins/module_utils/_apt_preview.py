@@ -67,7 +67,10 @@ def _key(run: Run, place: Path, key: str | None) -> str | None:
         done = run([_FETCH, "download-file", key, str(file)], timeout_s=120)
         if not done.ok:
             raise GpuError(
-                "the key of the source", done.stderr.strip()[-300:], key, "check the address, or give a path on the node"
+                "the key of the source",
+                done.stderr.strip()[-300:],
+                key,
+                "check the address, or give a path on the node",
             )
     named = place / ("key.asc" if file.read_bytes().lstrip().startswith(_ARMOUR.encode()) else "key.gpg")
     file.rename(named)

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from node_builder import A40, KERNEL, UNIT, bare_node, finished_node, package_plan, simulate
 
-from ansible_collections.t9k.gpu.plugins.module_utils import _driver_files, _driver_health, _driver_plan, _gsp, _modprobe
+from ansible_collections.t9k.gpu.plugins.module_utils import (
+    _driver_files,
+    _driver_health,
+    _driver_plan,
+    _gsp,
+    _modprobe,
+)
 from ansible_collections.t9k.gpu.plugins.module_utils._apt_sources import Entry
 from ansible_collections.t9k.gpu.plugins.module_utils._dpkg import Package
 from ansible_collections.t9k.gpu.plugins.module_utils._driver_plan import Step, Target
@@ -108,7 +114,9 @@ def test_persistence_off_on_a_gpu() -> None:
 
 def test_the_daemon_is_not_restarted_between_an_installation_and_its_reboot() -> None:
     """The library is new by then and the loaded module old: the daemon would not start."""
-    edited = replace(UNIT, fragment=replace(UNIT.fragment, text=UNIT.fragment.text.replace("nvpd", "nvpd --no-persistence-mode")))
+    edited = replace(
+        UNIT, fragment=replace(UNIT.fragment, text=UNIT.fragment.text.replace("nvpd", "nvpd --no-persistence-mode"))
+    )
     steps = _driver_plan.steps(changed(persistenced=edited), WANTED, target("535.54.03"))
     assert [step.data for step in steps if step.name == "persistence"] == [{"restart": False}]
 
@@ -207,7 +215,9 @@ def test_a_source_says_what_else_it_installs(there: bool, needs: list[str]) -> N
         ("auto", False, ()),
     ],
 )
-def test_gsp_asked_for_by_name_is_part_of_the_proof(gsp: str, effective: bool | None, expected: tuple[str, ...]) -> None:
+def test_gsp_asked_for_by_name_is_part_of_the_proof(
+    gsp: str, effective: bool | None, expected: tuple[str, ...]
+) -> None:
     verdict = _gsp.Verdict("none", "0", "nvidia", "", effective=effective, reboot_reason="a boot would not help")
     assert _driver_health.gsp_problem(verdict, replace(WANTED, gsp=gsp)) == expected
 
