@@ -12,6 +12,7 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from ansible_collections.t9k.gpu.plugins.module_utils._apt_sources import Entry
@@ -19,6 +20,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._command import Result, Ru
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 
 UPDATE_TIMEOUT_S = 600
+_FETCH = "/usr/lib/apt/apt-helper"
+_ARMOUR = "-----BEGIN PGP"
 
 
 @contextlib.contextmanager
@@ -27,7 +30,7 @@ def preview(run: Run, extra: Entry | None) -> Iterator[Run]:
     with tempfile.TemporaryDirectory(prefix="t9k-gpu-apt-", dir="/var/tmp") as folder:
         place = Path(folder)
         place.chmod(0o755)  # apt fetches as the user _apt
-        _lay_out(place, extra)
+        _lay_out(place, None if extra is None else replace(extra, signed_by=_key(run, place, extra.signed_by)))
         configuration = str(place / "apt.conf")
 
         def run_with_configuration(argv: list[str], timeout_s: int | None = None, stdin: str | None = None) -> Result:
@@ -50,6 +53,29 @@ def _lay_out(place: Path, extra: Entry | None) -> None:
         f'Dir::Etc::SourceParts "{place}/parts";\nDir::State::Lists "{place}/lists";\nDir::Cache "{place}/cache";\n',
         encoding="utf-8",
     )
+
+
+def _key(run: Run, place: Path, key: str | None) -> str | None:
+    """A path apt can read: a key given by address is fetched by apt's own means, one given as text is written down."""
+    if not key or key.startswith("/"):
+        return key
+    file = place / "key"
+    if key.lstrip().startswith(_ARMOUR):
+        lines = ["" if line.strip() == "." else line.strip() for line in key.strip().splitlines()]
+        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    else:
+        done = run([_FETCH, "download-file", key, str(file)], timeout_s=120)
+        if not done.ok:
+            raise GpuError(
+                "the key of the source",
+                done.stderr.strip()[-300:],
+                key,
+                "check the address, or give a path on the node",
+            )
+    named = place / ("key.asc" if file.read_bytes().lstrip().startswith(_ARMOUR.encode()) else "key.gpg")
+    file.rename(named)
+    named.chmod(0o644)
+    return str(named)
 
 
 def stanza(entry: Entry) -> str:

@@ -16,14 +16,15 @@ HEADER = "# Kept by the Ansible collection t9k.gpu, role driver: changes made he
 PREFERENCES = "/etc/apt/preferences.d/t9k-gpu-driver"
 UNATTENDED = "/etc/apt/apt.conf.d/52t9k-gpu-driver"
 SOURCES = "/etc/apt/sources.list.d/t9k-gpu-driver.sources"
-KEYRING = "/etc/apt/keyrings/t9k-gpu-driver.asc"
+#: Where ``deb822_repository`` leaves a key that was given by address.
+KEYRINGS = ("/etc/apt/keyrings/t9k-gpu-driver.asc", "/etc/apt/keyrings/t9k-gpu-driver.gpg")
 #: Written before a node is drained, taken away after it is let in again: what an interrupted run must still give back.
 CORDON_MARK = "/var/lib/t9k-gpu/cordoned"
 #: Driver version and boot id of the last reboot that this collection asked for.
 REBOOT_MARK = "/var/lib/t9k-gpu/rebooted"
 PERSISTENCE = f"/etc/systemd/system/nvidia-persistenced.service.d/{DEFAULT_DROP_IN}"
 #: What removing the driver takes away with it.
-OURS = (BLACKLIST_PATH, DEFAULT_PATH, PREFERENCES, UNATTENDED, SOURCES, PERSISTENCE, REBOOT_MARK)
+OURS = (BLACKLIST_PATH, DEFAULT_PATH, PREFERENCES, UNATTENDED, SOURCES, *KEYRINGS, PERSISTENCE, REBOOT_MARK)
 
 #: Package names that belong to the driver, in apt's glob form.
 _PACKAGES = ("nvidia-*", "libnvidia-*", "libcuda1*", "linux-modules-nvidia-*", "xserver-xorg-video-nvidia*")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ansible_collections.t9k.gpu.plugins.module_utils import _gsp
 from ansible_collections.t9k.gpu.plugins.module_utils._driver_wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._node_state import NodeState
 
@@ -20,6 +21,13 @@ def problems(state: NodeState, wanted: Wanted) -> tuple[str, ...]:
     if state.smi.status != "ok":
         return (f"nvidia-smi: {state.smi.message}",)
     return (*_missing_gpus(state), *_versions(state), *_persistence(state, wanted), *_gpu_health(state))
+
+
+def gsp_problem(verdict: _gsp.Verdict, wanted: Wanted) -> tuple[str, ...]:
+    """GSP was asked for by name, and the loaded driver does something else; ``auto`` fights nobody."""
+    if wanted.gsp == "auto" or verdict.effective is not False:
+        return ()
+    return (f"GSP firmware is not {wanted.gsp} as wanted: {verdict.reboot_reason}",)
 
 
 def _missing_gpus(state: NodeState) -> Iterator[str]:

@@ -27,6 +27,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver_wanted import Want
 from ansible_collections.t9k.gpu.plugins.module_utils._node_state import NodeState
 
 NO_PERSISTENCE = "--no-persistence-mode"
+#: What ``deb822_repository`` cannot do without.
+PYTHON_DEBIAN = "python3-debian"
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ def _source(state: NodeState, target: Target) -> Iterator[Step]:
     there = parse(state.files[_driver_files.SOURCES] or "", deb822=True)
     if not any(target.source.same_place(entry) for entry in there):
         reason = f"{_driver_files.SOURCES} must add {' '.join(target.source.uris)} {' '.join(target.source.suites)}"
-        yield Step("sources", reason, data=target.source.to_dict())
+        missing = not any(p.name == PYTHON_DEBIAN and p.installed for p in state.packages)
+        data = {**target.source.to_dict(), "needs": [PYTHON_DEBIAN] if missing else []}
+        yield Step("sources", f"{reason}, by way of {PYTHON_DEBIAN}" if missing else reason, data=data)
 
 
 def _install(state: NodeState, target: Target) -> Iterator[Step]:
@@ -240,13 +244,29 @@ def pending_reboot(state: NodeState, wanted: Wanted, target: Target | None, plan
 def _absent(state: NodeState) -> Iterator[Step]:
     names = sorted(p.label for p in state.packages if _dpkg.is_nvidia(p.name) and p.status != "not-installed")
     if names:
-        yield Step("remove", f"{len(names)} packages of the driver are there", disturbs=True, data={"packages": names})
-    ours = [path for path in _driver_files.OURS if state.files[path] is not None]
+        data = {"packages": names, "release": _held_kernels(state)}
+        yield Step("remove", f"{len(names)} packages of the driver are there", disturbs=True, data=data)
+    left = {path: _without_ours(state, path) for path in _driver_files.OURS}
+    ours = [path for path, text in left.items() if text != state.files[path]]
     if ours:
-        files = [{"path": path, "content": None} for path in ours]
+        files = [{"path": path, "content": left[path]} for path in ours]
         yield Step("files", f"ours, and no longer wanted: {', '.join(ours)}", data={"files": files})
     if state.system.initramfs_mtime is not None and {_modprobe.BLACKLIST_PATH, _gsp_facts.DEFAULT_PATH} & set(ours):
         yield Step("initramfs", "module options changed", data=_images(state))
+
+
+def _held_kernels(state: NodeState) -> list[str]:
+    """Kernels held for the sake of pre-built modules: known only as long as those modules are there."""
+    names = set(_dpkg.hold_set(state.packages, state.system.kernel_release))
+    return sorted(p.label for p in state.packages if p.held and p.label in names and not _dpkg.is_nvidia(p.name))
+
+
+def _without_ours(state: NodeState, path: str) -> str | None:
+    """What stays of a file: the GSP file may hold other options, which somebody else wrote."""
+    if path != _gsp_facts.DEFAULT_PATH:
+        return None
+    modules = (state.gsp_facts.module_name, "nvidia")
+    return _modprobe.without_option(state.files[path], modules, _gsp_facts.OPTION)
 
 
 def _drained(state: NodeState, wanted: Wanted, changes: list[Step]) -> Iterator[Step]:

@@ -73,11 +73,21 @@ def satisfied(driver: InstalledDriver | None, state: NodeState, wanted: Wanted, 
     else:
         right = driver.branch == branch
     builds = wanted.module_build in ("auto", driver.module_build)
-    return right and builds and driver.kernel_modules == modules and _fabric_manager_right(driver, state, wanted)
+    kind = driver.kernel_modules == modules and flavour_of(driver, state, wanted) in (None, wanted.flavour)
+    return right and builds and kind and _fabric_manager_right(driver, state, wanted)
+
+
+def flavour_of(driver: InstalledDriver, state: NodeState, wanted: Wanted) -> str | None:
+    """Only Ubuntu's own packages of kernel modules have the flavour in their names."""
+    if state.system.os_id != "ubuntu" or wanted.source.kind != "distribution":
+        return None
+    return "server" if driver.server else "desktop"
 
 
 def wants_fabric_manager(state: NodeState, wanted: Wanted) -> bool:
-    return wanted.fabric_manager == "present" or (wanted.fabric_manager == "auto" and bool(state.nvswitches))
+    """One that is installed already must move with the driver, wherever it is."""
+    there = bool(state.nvswitches) or (state.driver is not None and state.driver.fabric_manager_version is not None)
+    return wanted.fabric_manager == "present" or (wanted.fabric_manager == "auto" and there)
 
 
 def _fabric_manager_right(driver: InstalledDriver, state: NodeState, wanted: Wanted) -> bool:
@@ -93,11 +103,14 @@ def resolve(run: Run, state: NodeState, wanted: Wanted, supported_os: Mapping[st
     if driver is not None and satisfied(driver, state, wanted, branch, modules):
         return Target(driver.driver_version, driver.kernel_modules, source=entry)
     request = _request(state, wanted, branch, modules)
-    if entry is None and _lists_are_fresh(state):
+    if wanted.source.kind == "local" or (entry is None and _lists_are_fresh(state)):
         plan, transaction = _packages(run, request, wanted)
     else:
         with _apt_preview.preview(run, entry) as previewing:
             plan, transaction = _packages(previewing, request, wanted)
+    if driver is not None and not wanted.version and satisfied(driver, state, wanted, plan.branch, modules):
+        # the branch asked for only leads to the installed one, which is held and moves for a version asked for
+        return Target(driver.driver_version, driver.kernel_modules, source=entry)
     packages = None if _in_place(plan, state) else plan
     return Target(plan.driver_version, modules, packages, transaction, entry, bool(supported_os.get("persistence_off")))
 

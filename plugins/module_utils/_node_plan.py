@@ -29,7 +29,8 @@ def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any
     target, faults = _target(run, state, wanted, supported)
     steps = () if faults else _driver_plan.steps(state, wanted, target)
     pending = _driver_plan.pending_reboot(state, wanted, target, steps)
-    problems = () if steps or pending or faults else _driver_health.problems(state, wanted)
+    due = [step for step in steps if step.name != "uncordon"]  # pods are let in again only where nothing is wrong
+    problems = () if due or pending or faults else _problems(state, wanted, target)
     return {
         "faults": [str(fault) for fault in faults],
         "steps": [step.to_dict() for step in steps],
@@ -37,7 +38,7 @@ def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any
         "problems": list(problems),
         "reboot_pending": pending,
         "target_version": target.driver_version if target else None,
-        "previous": _previous(state),
+        "previous": _previous(state, wanted),
         "node": _driver_summary.summary(state, pending, problems),
         "diff": _diff(state, steps),
     }
@@ -59,7 +60,14 @@ def _target(
     return target, list(_driver_preflight.target_faults(state, wanted, target))
 
 
-def _previous(state: NodeState) -> dict[str, str] | None:
+def _problems(state: NodeState, wanted: Wanted, target: _driver_plan.Target | None) -> tuple[str, ...]:
+    if target is None:
+        return _driver_health.problems(state, wanted)
+    verdict = _driver_plan.gsp_verdict(state, wanted, target)
+    return (*_driver_health.problems(state, wanted), *_driver_health.gsp_problem(verdict, wanted))
+
+
+def _previous(state: NodeState, wanted: Wanted) -> dict[str, str] | None:
     if state.driver is None:
         return None
     driver = state.driver
@@ -67,6 +75,7 @@ def _previous(state: NodeState) -> dict[str, str] | None:
         "version": driver.driver_version,
         "kernel_modules": driver.kernel_modules,
         "module_build": driver.module_build,
+        "flavour": _driver_target.flavour_of(driver, state, wanted) or wanted.flavour,
     }
 
 

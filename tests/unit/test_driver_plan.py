@@ -8,9 +8,17 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from node_builder import A40, UNIT, bare_node, finished_node, package_plan, simulate
+from node_builder import A40, KERNEL, UNIT, bare_node, finished_node, package_plan, simulate
 
-from ansible_collections.t9k.gpu.plugins.module_utils import _driver_files, _driver_plan, _modprobe
+from ansible_collections.t9k.gpu.plugins.module_utils import (
+    _driver_files,
+    _driver_health,
+    _driver_plan,
+    _gsp,
+    _modprobe,
+)
+from ansible_collections.t9k.gpu.plugins.module_utils._apt_sources import Entry
+from ansible_collections.t9k.gpu.plugins.module_utils._dpkg import Package
 from ansible_collections.t9k.gpu.plugins.module_utils._driver_plan import Step, Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver_wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp_facts import DEFAULT_PATH
@@ -18,6 +26,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._node_state import NodeSta
 
 WANTED = Wanted(drain="never")
 V525 = "525.147.05"
+GSP_LINE = "options nvidia NVreg_EnableGpuFirmware=0\n"
+OTHER_LINE = "options nvidia NVreg_RegistryDwords=RMx=1\n"
 
 
 def names(steps: Sequence[Step]) -> list[str]:
@@ -158,7 +168,8 @@ def test_a_reboot_that_is_not_allowed_is_pending_with_its_reason() -> None:
         (FINISHED, ["remove", "files", "initramfs", "reboot"]),
         (bare_node(), []),
         (replace(bare_node(), files={**bare_node().files, _driver_files.PREFERENCES: "x"}), ["files"]),
-        (replace(bare_node(), files={**bare_node().files, DEFAULT_PATH: "x"}), ["files", "initramfs"]),
+        (replace(bare_node(), files={**bare_node().files, DEFAULT_PATH: GSP_LINE}), ["files", "initramfs"]),
+        (replace(bare_node(), files={**bare_node().files, DEFAULT_PATH: OTHER_LINE}), []),
     ],
 )
 def test_absent(state: NodeState, expected: list[str]) -> None:
@@ -169,6 +180,46 @@ def test_absent_takes_ours_and_only_ours() -> None:
     steps = {step.name: step for step in _driver_plan.steps(FINISHED, replace(WANTED, state="absent"), None)}
     assert {file["path"] for file in steps["files"].data["files"]} == {_modprobe.BLACKLIST_PATH}
     assert "openssh-server" not in steps["remove"].data["packages"]
+
+
+def test_absent_leaves_what_others_wrote_beside_our_option() -> None:
+    state = replace(bare_node(), files={**bare_node().files, DEFAULT_PATH: GSP_LINE + OTHER_LINE})
+    steps = _driver_plan.steps(state, replace(WANTED, state="absent"), None)
+    assert steps[0].data == {"files": [{"path": DEFAULT_PATH, "content": OTHER_LINE}]}
+
+
+def test_absent_releases_the_kernels_held_for_prebuilt_modules() -> None:
+    names_held = (f"linux-modules-nvidia-525-server-{KERNEL}", f"linux-image-{KERNEL}")
+    more = tuple(Package(name, "amd64", "1", "hold", "installed") for name in (*names_held, "linux-base"))
+    steps = _driver_plan.steps(changed(packages=(*FINISHED.packages, *more)), replace(WANTED, state="absent"), None)
+    assert steps[0].data["release"] == [f"linux-image-{KERNEL}"]
+    assert names_held[0] in steps[0].data["packages"]
+
+
+@pytest.mark.parametrize(("there", "needs"), [(True, []), (False, ["python3-debian"])])
+def test_a_source_says_what_else_it_installs(there: bool, needs: list[str]) -> None:
+    tool = Package("python3-debian", "all", "0.1.49", "install", "installed")
+    state = changed(packages=(*FINISHED.packages, *((tool,) if there else ())))
+    entry = Entry(("https://mirror.example",), ("jammy",), ("restricted",))
+    (step,) = _driver_plan.steps(state, WANTED, target(packages=False, source=entry))
+    assert (step.name, step.data["needs"]) == ("sources", needs)
+    assert ("python3-debian" in step.reason) is not there
+
+
+@pytest.mark.parametrize(
+    ("gsp", "effective", "expected"),
+    [
+        ("disabled", False, ("GSP firmware is not disabled as wanted: a boot would not help",)),
+        ("disabled", True, ()),
+        ("disabled", None, ()),
+        ("auto", False, ()),
+    ],
+)
+def test_gsp_asked_for_by_name_is_part_of_the_proof(
+    gsp: str, effective: bool | None, expected: tuple[str, ...]
+) -> None:
+    verdict = _gsp.Verdict("none", "0", "nvidia", "", effective=effective, reboot_reason="a boot would not help")
+    assert _driver_health.gsp_problem(verdict, replace(WANTED, gsp=gsp)) == expected
 
 
 wanted_states = st.builds(
