@@ -51,6 +51,7 @@ class Target:
     driver_version: str
     kernel_modules: str
     packages: PackagePlan | None = None  # None: the packages are right already
+    leaving: tuple[str, ...] = ()  # packages of the former driver that must go
     transaction: Transaction = field(default_factory=Transaction)
     source: Entry | None = None  # what must stand in the collection's own apt source file
     vendor_persistence_off: bool = False  # the unit these packages bring starts with --no-persistence-mode
@@ -62,7 +63,7 @@ def steps(state: NodeState, wanted: Wanted, target: Target | None) -> tuple[Step
     reason = _reboot(state, changes, wanted, target)
     if reason and wanted.reboot == "auto":
         changes.append(Step("reboot", reason, disturbs=True, data={"mark": _mark(state, wanted, target)}))
-    return tuple(_drained(state, wanted, changes))
+    return tuple(_drained(state, wanted, changes, reboot_is_left=bool(reason) and wanted.reboot == "never"))
 
 
 def _present(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
@@ -117,6 +118,7 @@ def _install(state: NodeState, target: Target) -> Iterator[Step]:
     data = {
         "packages": list(target.packages.install),
         "local": any(package.endswith(".deb") for package in target.packages.install),
+        "leaving": list(target.leaving),
         "transaction": target.transaction.to_dict(),
     }
     yield Step("install", f"driver {before} installed, {target.driver_version} wanted", disturbs=True, data=data)
@@ -269,14 +271,19 @@ def _without_ours(state: NodeState, path: str) -> str | None:
     return _modprobe.without_option(state.files[path], modules, _gsp_facts.OPTION)
 
 
-def _drained(state: NodeState, wanted: Wanted, changes: list[Step]) -> Iterator[Step]:
-    """The same steps; where one disturbs the node it is emptied before the first, and let in again after the last."""
+def _drained(state: NodeState, wanted: Wanted, changes: list[Step], reboot_is_left: bool) -> Iterator[Step]:
+    """The same steps; where one disturbs the node it is emptied before the first, and let in again after the last.
+
+    While a reboot is left to the user the node stays empty: a pod would meet a library that does not fit the loaded module.
+    """
     drain = wanted.drain == "always" or (wanted.drain == "auto" and state.system.kubelet)
     first = next((step for step in changes if step.disturbs), None) if drain else None
     if first is not None:
         yield Step("drain", f"{first.name} disturbs what runs on the node")
     yield from changes
+    if reboot_is_left:
+        return
     if first is not None:
         yield Step("uncordon", "the node was drained by this run")
     elif state.files[_driver_files.CORDON_MARK] is not None:
-        yield Step("uncordon", "an earlier run drained the node and was interrupted")
+        yield Step("uncordon", "an earlier run drained the node and did not let it in again")

@@ -11,7 +11,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.t9k.gpu.plugins.module_utils import _apt, _apt_preview, _apt_sources, _driver_packages, _pci
+from ansible_collections.t9k.gpu.plugins.module_utils import (
+    _apt,
+    _apt_preview,
+    _apt_sources,
+    _driver_packages,
+    _installed_driver,
+    _pci,
+)
 from ansible_collections.t9k.gpu.plugins.module_utils._apt import Transaction
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
 from ansible_collections.t9k.gpu.plugins.module_utils._driver_packages import PackagePlan
@@ -104,24 +111,37 @@ def resolve(run: Run, state: NodeState, wanted: Wanted, supported_os: Mapping[st
         return Target(driver.driver_version, driver.kernel_modules, source=entry)
     request = _request(state, wanted, branch, modules)
     if wanted.source.kind == "local" or (entry is None and _lists_are_fresh(state)):
-        plan, transaction = _packages(run, request, wanted)
+        plan, leaving, transaction = _packages(run, state, request, wanted)
     else:
         with _apt_preview.preview(run, entry) as previewing:
-            plan, transaction = _packages(previewing, request, wanted)
+            plan, leaving, transaction = _packages(previewing, state, request, wanted)
     if driver is not None and not wanted.version and satisfied(driver, state, wanted, plan.branch, modules):
         # the branch asked for only leads to the installed one, which is held and moves for a version asked for
         return Target(driver.driver_version, driver.kernel_modules, source=entry)
-    packages = None if _in_place(plan, state) else plan
-    return Target(plan.driver_version, modules, packages, transaction, entry, bool(supported_os.get("persistence_off")))
+    return Target(
+        driver_version=plan.driver_version,
+        kernel_modules=modules,
+        packages=None if _in_place(plan, state) and not leaving else plan,
+        leaving=leaving,
+        transaction=transaction,
+        source=entry,
+        vendor_persistence_off=bool(supported_os.get("persistence_off")),
+    )
 
 
-def _packages(run: Run, request: _driver_packages.Request, wanted: Wanted) -> tuple[PackagePlan, Transaction]:
-    """The plan, and what apt says it would do: conflicts show here, before anything changes."""
+def _packages(
+    run: Run, state: NodeState, request: _driver_packages.Request, wanted: Wanted
+) -> tuple[PackagePlan, tuple[str, ...], Transaction]:
+    """The plan, what must go for it, and what apt says that does: conflicts show here, before anything changes."""
     offer = _apt.catalogue(run, request.kernel_release)
     if wanted.source.kind == "local":
         offer = _apt.local_catalogue(run, wanted.source.directory or "", offer)
     plan = _driver_packages.plan(request, offer)
-    return plan, Transaction() if plan.faults else _apt.transaction(run, plan.install)
+    names = [package.partition("=")[0] for package in plan.packages]
+    leaving = _installed_driver.leaving(state.packages, names)
+    if plan.faults:
+        return plan, leaving, Transaction()
+    return plan, leaving, _apt.transaction(run, [*plan.install, *(f"{name}-" for name in leaving)])
 
 
 def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> _driver_packages.Request:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ansible_collections.t9k.gpu.plugins.module_utils._dpkg import Package
+from ansible_collections.t9k.gpu.plugins.module_utils._dpkg import Package, is_nvidia
 
 _DKMS = re.compile(
     r"^nvidia(?:-tesla-\d+)?(?:-kernel|-open-kernel|-kernel-open)?-dkms(?:-(?P<branch>\d+))?(?P<server>-server)?(?P<open>-open)?$"
@@ -69,6 +69,26 @@ def find(packages: Iterable[Package]) -> InstalledDriver | None:
         server=bool(match["server"]),
         fabric_manager_version=_version_of(_FABRIC_MANAGER, installed),
     )
+
+
+_BRANCH_IN_NAME = re.compile(r"-(\d{3})(?=-|$)")
+
+
+def leaving(packages: Iterable[Package], staying: Iterable[str]) -> tuple[str, ...]:
+    """What must go for another driver to come: other branches by the number in their names, and other kernel modules.
+
+    apt removes what conflicts by itself, but not what is held, so these are named. ``staying``: the names of the new set.
+    """
+    names = set(staying)
+    branches = {match[1] for name in names for match in [_BRANCH_IN_NAME.search(name)] if match}
+    found = []
+    for package in packages:
+        match = _BRANCH_IN_NAME.search(package.name)
+        other_branch = bool(branches) and match is not None and match[1] not in branches
+        module = _DKMS.match(package.name) or _PREBUILT.match(package.name)
+        if package.installed and package.name not in names and is_nvidia(package.name) and (other_branch or module):
+            found.append(package.label)
+    return tuple(sorted(found))
 
 
 def _module_version(package: Package, installed: list[Package]) -> str:

@@ -36,6 +36,7 @@ def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any
         "steps": [step.to_dict() for step in steps],
         "warnings_found": list(target.packages.notes) if target and target.packages else [],
         "problems": list(problems),
+        "known_problems": list(_problems(state, wanted, target)) if target else [],
         "reboot_pending": pending,
         "target_version": target.driver_version if target else None,
         "previous": _previous(state, wanted),

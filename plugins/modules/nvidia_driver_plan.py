@@ -204,6 +204,13 @@ problems:
   type: list
   elements: str
   returned: always
+known_problems:
+  description:
+    - What is wrong now, also where steps are due that may mend it.
+    - A change is judged by what was not wrong before it, so that an old fault does not take a good driver back.
+  type: list
+  elements: str
+  returned: always
 reboot_pending:
   description: Why a reboot is still due; null if none is.
   type: str
@@ -263,7 +270,7 @@ ARGUMENTS: dict[str, Any] = {
 }
 #: What is returned of a host without a GPU.
 NOTHING: dict[str, Any] = {
-    **{key: [] for key in ("steps", "faults", "warnings_found", "problems")},
+    **{key: [] for key in ("steps", "faults", "warnings_found", "problems", "known_problems")},
     **dict.fromkeys(("reboot_pending", "previous")),
 }
 
