@@ -84,7 +84,7 @@ def _row(node: Node) -> tuple[str, ...]:
         _switch(node.gsp_enabled),
         _switch(node.persistence_enabled),
         "-" if node.held_packages is None else str(len(node.held_packages)),
-        _switch(node.reboot_pending, ("yes", "no")),
+        _switch(node.reboot_pending, ("pending", "done" if node.rebooted else "no")),
     )
 
 

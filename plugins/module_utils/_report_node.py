@@ -36,6 +36,7 @@ class Node:
     held_packages: tuple[str, ...] | None
     reboot_pending: bool | None
     reboot_reason: str | None
+    rebooted: bool | None
     sharing: str | None
     allocatable: tuple[tuple[str, str], ...]
     steps: tuple[tuple[str, str], ...]
@@ -162,6 +163,7 @@ def read_node(facts: Mapping[str, Any]) -> Node:
         held_packages=None if held is None else tuple(str(package) for package in items(held)),
         reboot_pending=_flag(driver.get("reboot_pending")),
         reboot_reason=_text(driver.get("reboot_reason")),
+        rebooted=_flag(driver.get("rebooted")),
         sharing=_text(cluster.get("sharing")),
         allocatable=tuple((str(k), str(v)) for k, v in sorted(mapping(cluster.get("allocatable")).items())),
         steps=steps,
