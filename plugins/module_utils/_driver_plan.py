@@ -118,7 +118,7 @@ def _install(state: NodeState, target: Target) -> Iterator[Step]:
     data = {
         "packages": list(target.packages.install),
         "local": any(package.endswith(".deb") for package in target.packages.install),
-        "leaving": list(target.leaving),
+        "release": [*target.leaving, *(_held_kernels(state) if target.packages.module_build == "dkms" else ())],
         "transaction": target.transaction.to_dict(),
     }
     yield Step("install", f"driver {before} installed, {target.driver_version} wanted", disturbs=True, data=data)

@@ -14,10 +14,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ansible.module_utils.common.yaml import yaml_load
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+
+try:
+    from yaml import YAMLError
+except ImportError:  # the client library needs PyYAML: without it nothing gets this far
+    YAMLError = ValueError
 
 _TIME_LIMIT_S = 30
 
@@ -84,8 +89,8 @@ def _chart_yaml(chart: str) -> str:
 def local_chart_version(chart: str) -> str:
     """The version that a local chart gives itself; GpuError if it is no chart."""
     try:
-        found = yaml.safe_load(_chart_yaml(chart)) or {}
-    except (OSError, tarfile.TarError, yaml.YAMLError) as error:
+        found = yaml_load(_chart_yaml(chart)) or {}
+    except (OSError, tarfile.TarError, YAMLError) as error:
         raise GpuError("a helm chart", str(error), chart, "correct gpu_operator_chart") from error
     return str(found.get("version", ""))
 

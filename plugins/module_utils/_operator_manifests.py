@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
+from ansible.module_utils.common.yaml import yaml_load_all
 
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_objects import Ref, ref_of
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_state import (
@@ -27,9 +27,8 @@ CRD = "CustomResourceDefinition"
 
 def documents(text: str) -> list[Object]:
     """All objects of a YAML stream; lists of objects are taken apart."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     found: list[Object] = []
-    for document in yaml.load_all(text, Loader=loader):  # a safe loader
+    for document in yaml_load_all(text):
         found.extend(
             document["items"] if document and document.get("kind") == "List" else [document] if document else []
         )

@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
-import yaml
+from ansible.module_utils.common.yaml import yaml_load
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube_fault import ApiFault
 
@@ -109,10 +109,9 @@ def by_name(items: list[Object]) -> dict[str, Object]:
 
 def policy_of(manifest: str) -> Object | None:
     """The ClusterPolicy in a rendered chart."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     for text in manifest.split("\n---"):
         if "kind: ClusterPolicy" in text:
-            document = yaml.load(text.lstrip("-"), Loader=loader)  # a safe loader
+            document = yaml_load(text.lstrip("-"))
             if isinstance(document, dict) and document.get("kind") == "ClusterPolicy":
                 return document
     return None
