@@ -11,7 +11,15 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.t9k.gpu.plugins.module_utils import _apt, _apt_preview, _apt_sources, _driver_packages, _pci
+from ansible_collections.t9k.gpu.plugins.module_utils import (
+    _apt,
+    _apt_preview,
+    _apt_sources,
+    _driver_files,
+    _driver_packages,
+    _installed_driver,
+    _pci,
+)
 from ansible_collections.t9k.gpu.plugins.module_utils._apt import Transaction
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
 from ansible_collections.t9k.gpu.plugins.module_utils._driver_packages import PackagePlan
@@ -69,11 +77,19 @@ def satisfied(driver: InstalledDriver | None, state: NodeState, wanted: Wanted, 
     if driver is None or not driver.serves(state.system.kernel_release):
         return False
     if wanted.version:
-        right = wanted.version == driver.driver_version or wanted.version.split("-")[0].endswith(driver.driver_version)
+        right = _installed_driver.upstream(wanted.version) == driver.driver_version
     else:
         right = driver.branch == branch
     builds = wanted.module_build in ("auto", driver.module_build)
-    return right and builds and driver.kernel_modules == modules and _fabric_manager_right(driver, state, wanted)
+    same_kind = driver.kernel_modules == modules and _flavour_right(driver, state, wanted)
+    return right and builds and same_kind and _fabric_manager_right(driver, state, wanted)
+
+
+def _flavour_right(driver: InstalledDriver, state: NodeState, wanted: Wanted) -> bool:
+    """Only Ubuntu's own archive names a server family; elsewhere a package without the suffix serves both."""
+    if state.system.os_id != "ubuntu" or wanted.source.kind != "distribution":
+        return wanted.flavour == "server" or not driver.server
+    return driver.server == (wanted.flavour == "server")
 
 
 def wants_fabric_manager(state: NodeState, wanted: Wanted) -> bool:
@@ -93,7 +109,7 @@ def resolve(run: Run, state: NodeState, wanted: Wanted, supported_os: Mapping[st
     if driver is not None and satisfied(driver, state, wanted, branch, modules):
         return Target(driver.driver_version, driver.kernel_modules, source=entry)
     request = _request(state, wanted, branch, modules)
-    if entry is None and _lists_are_fresh(state):
+    if _source_in_place(state, entry) and _lists_are_fresh(state):
         plan, transaction = _packages(run, request, wanted)
     else:
         with _apt_preview.preview(run, entry) as previewing:
@@ -126,6 +142,14 @@ def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> _dr
         fabric_manager=wants_fabric_manager(state, wanted),
         headers=wanted.headers,
     )
+
+
+def _source_in_place(state: NodeState, entry: _apt_sources.Entry | None) -> bool:
+    """Whether the collection's own file says what it must, so that the node's apt sees what the plan is about."""
+    text = state.files[_driver_files.SOURCES]
+    if entry is None or text is None:
+        return entry is None and text is None
+    return any(entry.same_place(there) for there in _apt_sources.parse(text, deb822=True))
 
 
 def _lists_are_fresh(state: NodeState) -> bool:
