@@ -28,7 +28,11 @@ class Entry:
 
     def to_dict(self) -> dict[str, object]:
         """In the words of ``ansible.builtin.deb822_repository``."""
-        fields = {"uris": list(self.uris), "suites": list(self.suites), "components": list(self.components)}
+        fields: dict[str, object] = {
+            "uris": list(self.uris),
+            "suites": list(self.suites),
+            "components": list(self.components),
+        }
         return {**fields, "signed_by": self.signed_by} if self.signed_by else fields
 
     def same_place(self, other: Entry) -> bool:

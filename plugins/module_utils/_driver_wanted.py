@@ -50,7 +50,7 @@ class Wanted:
     @classmethod
     def of(cls, params: dict[str, Any]) -> Wanted:
         """From module parameters; unknown keys are the module's own business."""
-        source = {
+        source: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in (params.get("source") or {}).items()
             if value is not None

@@ -283,6 +283,7 @@ def main() -> None:
             reboot_pending=None,
             previous=None,
         )
+        return
     plan = _node_plan.make(run, state, Wanted.of(module.params), module.params["supported_os"])
     module.exit_json(
         changed=module.check_mode and bool(plan["steps"]),
