@@ -39,7 +39,7 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     if not plan.get("has_gpu", True):
         return ["skipped: no NVIDIA GPU on the PCI bus"]
     lines = [f"{step['name']}: {step['reason']}" for step in plan["steps"]]
-    lines = lines or ["nothing to be done"]
+    lines = lines or [f"cannot be done: {fault}" for fault in plan.get("faults", [])] or ["nothing to be done"]
     lines += [f"reboot pending: {plan['reboot_pending']}"] if plan.get("reboot_pending") else []
     return lines + [f"note: {warning}" for warning in plan.get("warnings_found", [])]
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Tuple
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Result, Run
 from ansible_collections.t9k.gpu.plugins.module_utils._deb_version import compare, sort_key
@@ -30,7 +30,7 @@ _REMV = re.compile(r"(?:Remv|Purg) (?P<name>\S+)(?: \[(?P<before>[^\]]+)\])?")
 _HELD = re.compile(r"^The following held packages will be changed:\n((?:  .*\n)+)", re.MULTILINE)
 
 #: One alternative of a dependency: name, relation ("" for none), version.
-Relation = tuple[str, str, str]
+Relation = Tuple[str, str, str]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from ansible_collections.t9k.gpu.plugins.module_utils import _driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._apt_sources import Entry
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Result, Run
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
@@ -22,6 +23,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 UPDATE_TIMEOUT_S = 600
 _FETCH = "/usr/lib/apt/apt-helper"
 _ARMOUR = "-----BEGIN PGP"
+#: What the distribution runs around an update (stamps, caches of other tools) would touch the node.
+_HOOKS = tuple(f"APT::Update::{when}-Invoke{what}" for when in ("Pre", "Post") for what in ("", "-Success", "-Stats"))
 
 
 @contextlib.contextmanager
@@ -43,14 +46,15 @@ def preview(run: Run, extra: Entry | None) -> Iterator[Run]:
 
 
 def _lay_out(place: Path, extra: Entry | None) -> None:
-    shutil.copytree("/etc/apt/sources.list.d", place / "parts", dirs_exist_ok=True)
-    shutil.copytree("/var/lib/apt/lists", place / "lists", ignore=shutil.ignore_patterns("lock", "partial"))
+    _copy("/etc/apt/sources.list.d", place / "parts", leave_out=(Path(_driver_files.SOURCES).name,))
+    _copy("/var/lib/apt/lists", place / "lists", leave_out=("lock", "partial"))
     (place / "lists/partial").mkdir()
     (place / "cache/archives/partial").mkdir(parents=True)
     if extra is not None:
-        (place / "parts/t9k-gpu-driver.sources").write_text(stanza(extra), encoding="utf-8")
+        (place / "parts" / Path(_driver_files.SOURCES).name).write_text(stanza(extra), encoding="utf-8")
     (place / "apt.conf").write_text(
-        f'Dir::Etc::SourceParts "{place}/parts";\nDir::State::Lists "{place}/lists";\nDir::Cache "{place}/cache";\n',
+        f'Dir::Etc::SourceParts "{place}/parts";\nDir::State::Lists "{place}/lists";\nDir::Cache "{place}/cache";\n'
+        + "".join(f"#clear {hook};\n" for hook in _HOOKS),
         encoding="utf-8",
     )
 
@@ -76,6 +80,14 @@ def _key(run: Run, place: Path, key: str | None) -> str | None:
     file.rename(named)
     named.chmod(0o644)
     return str(named)
+
+
+def _copy(folder: str, place: Path, leave_out: tuple[str, ...]) -> None:
+    """The node's files, but for the collection's own, which the plan may be about to change."""
+    place.mkdir()
+    if Path(folder).is_dir():
+        ignore = shutil.ignore_patterns(*leave_out)
+        shutil.copytree(folder, place, ignore=ignore, ignore_dangling_symlinks=True, dirs_exist_ok=True)
 
 
 def stanza(entry: Entry) -> str:

@@ -14,7 +14,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._node_state import NodeSta
 
 def summary(state: NodeState, reboot_pending: str | None, problems: tuple[str, ...]) -> dict[str, Any]:
     """``reboot_pending``: the reason, or None."""
-    seen = {gpu.pci_address: gpu.to_dict() for gpu in state.smi.gpus}
+    seen = {gpu.pci_address for gpu in state.smi.gpus}
     unseen = [{"pci_address": gpu.address} for gpu in state.gpus if gpu.address not in seen]
     return {
         "os": state.system.os_name,
@@ -31,7 +31,7 @@ def summary(state: NodeState, reboot_pending: str | None, problems: tuple[str, .
             "reboot_reason": reboot_pending,
             "boot_id": state.system.boot_id,
         },
-        "gpus": [*seen.values(), *unseen],
+        "gpus": [*(gpu.to_dict() for gpu in state.smi.gpus), *unseen],
         "problems": list(problems),
     }
 

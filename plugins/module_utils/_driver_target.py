@@ -15,6 +15,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils import (
     _apt,
     _apt_preview,
     _apt_sources,
+    _driver_files,
     _driver_packages,
     _installed_driver,
     _pci,
@@ -76,7 +77,7 @@ def satisfied(driver: InstalledDriver | None, state: NodeState, wanted: Wanted, 
     if driver is None or not driver.serves(state.system.kernel_release):
         return False
     if wanted.version:
-        right = wanted.version == driver.driver_version or wanted.version.split("-")[0].endswith(driver.driver_version)
+        right = _installed_driver.upstream(wanted.version) == driver.driver_version
     else:
         right = driver.branch == branch
     builds = wanted.module_build in ("auto", driver.module_build)
@@ -110,7 +111,8 @@ def resolve(run: Run, state: NodeState, wanted: Wanted, supported_os: Mapping[st
     if driver is not None and satisfied(driver, state, wanted, branch, modules):
         return Target(driver.driver_version, driver.kernel_modules, source=entry)
     request = _request(state, wanted, branch, modules)
-    if wanted.source.kind == "local" or (entry is None and _lists_are_fresh(state)):
+    local = wanted.source.kind == "local"
+    if local or (_source_in_place(state, entry) and _lists_are_fresh(state)):
         plan, leaving, transaction = _packages(run, state, request, wanted)
     else:
         with _apt_preview.preview(run, entry) as previewing:
@@ -159,6 +161,14 @@ def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> _dr
         fabric_manager=wants_fabric_manager(state, wanted),
         headers=wanted.headers,
     )
+
+
+def _source_in_place(state: NodeState, entry: _apt_sources.Entry | None) -> bool:
+    """Whether the collection's own file says what it must, so that the node's apt sees what the plan is about."""
+    text = state.files[_driver_files.SOURCES]
+    if entry is None or text is None:
+        return entry is None and text is None
+    return any(entry.same_place(there) for there in _apt_sources.parse(text, deb822=True))
 
 
 def _lists_are_fresh(state: NodeState) -> bool:

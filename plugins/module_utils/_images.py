@@ -10,9 +10,9 @@ Private: subject to change without notice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Mapping
 
 Object = Mapping[str, Any]
 

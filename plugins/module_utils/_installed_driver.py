@@ -94,9 +94,9 @@ def leaving(packages: Iterable[Package], staying: Iterable[str]) -> tuple[str, .
 def _module_version(package: Package, installed: list[Package]) -> str:
     """Pre-built module packages carry the kernel's version, so there the library's version speaks."""
     if _PREBUILT.match(package.name):
-        return _version_of(_LIBRARY, installed) or upstream(package.version)
-    return upstream(package.version)
+        return _version_of(_LIBRARY, installed) or upstream(package.version or "")
+    return upstream(package.version or "")
 
 
 def _version_of(pattern: re.Pattern[str], installed: list[Package]) -> str | None:
-    return next((upstream(package.version) for package in installed if pattern.match(package.name)), None)
+    return next((upstream(package.version or "") for package in installed if pattern.match(package.name)), None)

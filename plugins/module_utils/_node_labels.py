@@ -9,12 +9,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 
 #: Label key → value; None: the node must not have the label.
-Labels = dict[str, Optional[str]]
+Labels = Dict[str, Optional[str]]
 
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")

@@ -8,6 +8,7 @@ Private: subject to change without notice.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils import (
     _modprobe,
     _nvidia_proc,
     _nvidia_smi,
+    _os_release,
     _pci,
     _systemd_unit,
 )
@@ -33,6 +35,8 @@ _OUR_FILES = (*_driver_files.OURS, _driver_files.CORDON_MARK)
 _SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 #: Where shim's and dkms's tools leave the public half of a machine owner key.
 _OWNER_KEYS = ("/var/lib/shim-signed/mok/MOK.der", "/var/lib/dkms/mok.pub")
+#: The names that sysfs has for the rivals: nova_core calls itself NovaCore there.
+_RIVALS = frozenset(name.replace("_", "") for name in _modprobe.RIVALS)
 _MIB = 1024 * 1024
 
 
@@ -84,7 +88,8 @@ class NodeState:
     @property
     def rival_bound(self) -> str | None:
         """The name of another module that holds a GPU, such as nouveau."""
-        return next((gpu.driver for gpu in self.gpus if gpu.driver in _modprobe.RIVALS), None)
+        names = (gpu.driver for gpu in self.gpus if gpu.driver)
+        return next((name for name in names if re.sub("[-_]", "", name.lower()) in _RIVALS), None)
 
 
 def read(run: Run, smi_timeout_s: int, root: str = "/") -> NodeState | None:
@@ -115,7 +120,7 @@ def read(run: Run, smi_timeout_s: int, root: str = "/") -> NodeState | None:
 
 
 def _system(root: str) -> System:
-    os_release = _os_release(read_text(under(root, "/etc/os-release")) or "")
+    os_release = _os_release.read_os_release(root)
     kernel = (read_text(under(root, "/proc/sys/kernel/osrelease")) or os.uname().release).strip()
     images = _initramfs_images(root)
     return System(
@@ -131,9 +136,7 @@ def _system(root: str) -> System:
         free_mib=shutil.disk_usage(under(root, "/")).free // _MIB,
         kubelet=under(root, "/var/lib/kubelet").is_dir(),
         initramfs_mtime=min((path.stat().st_mtime for path in images), default=None),
-        apt_lists_mtime=max(
-            (path.stat().st_mtime for path in under(root, "/var/lib/apt/lists").glob("*Release")), default=None
-        ),
+        apt_lists_mtime=_apt_lists_mtime(root),
         initramfs_releases=tuple(_release(path) for path in images),
     )
 
@@ -148,9 +151,16 @@ def _release(image: Path) -> str:
     return image.name[len("initrd.img-") :]
 
 
-def _os_release(text: str) -> dict[str, str]:
-    pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
-    return {key.strip(): value.strip().strip("\"'") for key, _equals, value in pairs}
+def _apt_lists_mtime(root: str) -> float | None:
+    """When the lists were fetched; None if there are none, or none of what the sources say now.
+
+    A list has the date that its server gives it, so the folder tells the time.
+    """
+    folder = under(root, "/var/lib/apt/lists")
+    lists = _newest((folder, *folder.glob("*Release"))) if any(folder.glob("*Release")) else None
+    parts = under(root, "/etc/apt/sources.list.d")
+    sources = _newest((under(root, "/etc/apt/sources.list"), *parts.glob("*.list"), *parts.glob("*.sources")))
+    return None if lists is None or (sources is not None and sources > lists) else lists
 
 
 def _secure_boot(path: Path) -> bool | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Dict
 
 from ansible.module_utils.common.yaml import yaml_load_all
 
@@ -21,7 +21,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator_state import (
     MANAGED_BY,
 )
 
-Object = dict[str, Any]
+Object = Dict[str, Any]
 CRD = "CustomResourceDefinition"
 
 

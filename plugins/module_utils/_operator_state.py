@@ -11,7 +11,7 @@ import base64
 import gzip
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, TypeVar
 
 from ansible.module_utils.common.yaml import yaml_load
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ansible_collections.t9k.gpu.plugins.module_utils._kube import Api
 
 Found = TypeVar("Found")
-Object = dict[str, Any]
+Object = Dict[str, Any]
 
 #: On everything the role makes itself, so that it can be found again.
 MANAGED_BY = {"app.kubernetes.io/managed-by": "t9k.gpu"}

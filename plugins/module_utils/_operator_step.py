@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Dict
 
 from ansible_collections.t9k.gpu.plugins.module_utils._operator_state import MANAGED_BY
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NOTHING = "nothing"
 PLUGIN_PODS = "GPU device plugin pods; running GPU pods keep their GPUs"
 OPERAND_PODS = "the operator's own pods on GPU nodes; running GPU pods keep their GPUs"
-Object = dict[str, Any]
+Object = Dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Dict
 
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 
-Values = dict[str, Any]
+Values = Dict[str, Any]
 NFD = "node-feature-discovery"
 _VERSION = re.compile(r"v?(?P<series>\d+\.\d+)\.(?P<patch>\d+)")
 

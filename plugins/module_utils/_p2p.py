@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 #: Square; row = the GPU that starts the copy, column = its peer. Typed for 3.9, where ``|`` is no expression.
-Matrix = tuple[tuple[Optional[float], ...], ...]
+Matrix = Tuple[Tuple[Optional[float], ...], ...]
 
 CONNECTIVITY = "connectivity"
 UNIDIRECTIONAL_OFF = "unidirectional_p2p_disabled_gb_per_s"

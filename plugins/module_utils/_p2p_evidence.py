@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Tuple
 
 from ansible_collections.t9k.gpu.plugins.module_utils import _p2p as p2p
 
-Pair = tuple[int, int]
+Pair = Tuple[int, int]
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ def _hexadecimal(path: Path) -> str:
 
 def _link_name(path: Path) -> str | None:
     try:
-        return Path(os.readlink(path)).name  # noqa: PTH115 - Path.readlink resolves no more than this
+        return Path(os.readlink(path)).name  # Path.readlink is of Python 3.9
     except OSError:
         return None
 

@@ -13,10 +13,10 @@ import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Tuple
 
 #: Where in the document, and what is wrong there.
-Fault = tuple[str, str]
+Fault = Tuple[str, str]
 Check = Callable[[Any], Optional[str]]
 
 GPU = "nvidia.com/gpu"

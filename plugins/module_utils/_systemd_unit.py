@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -277,8 +278,15 @@ def vendor_edited(path: str, root: str = "/") -> bool | None:
         for line in (read_text(listed) or "").splitlines():
             digest, _separator, name = line.partition("  ")
             if name in names:
-                return hashlib.new("md5", content, usedforsecurity=False).hexdigest() != digest
+                return _md5(content) != digest
     return None
+
+
+def _md5(content: bytes) -> str:
+    """dpkg's checksum. Python 3.9 and later can say that no secret hangs on it, which FIPS machines insist on."""
+    if sys.version_info >= (3, 9):
+        return hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return hashlib.md5(content).hexdigest()
 
 
 def parse_show(text: str) -> dict[str, str]:

@@ -62,11 +62,11 @@ options:
         choices: [distribution, cuda, mirror, local]
         default: distribution
       uris:
-        description: Addresses of the repository, for V(cuda) and V(mirror).
+        description: Addresses of the repository. Needed for V(cuda) and V(mirror).
         type: list
         elements: str
       suites:
-        description: Suites of the repository; V(/) for a flat one.
+        description: Suites of the repository; V(/) for a flat one. Needed for V(cuda) and V(mirror).
         type: list
         elements: str
       components:
@@ -77,7 +77,7 @@ options:
         description: The key that signs the repository, as P(ansible.builtin.deb822_repository#module) takes it.
         type: str
       directory:
-        description: A directory of .deb files on the node, for V(local).
+        description: A directory of .deb files on the node. Needed for V(local).
         type: path
   hold:
     description: Hold every package of the driver that is installed.
@@ -245,6 +245,11 @@ SOURCE = {
     "signed_by": {"type": "str", "no_log": False},
     "directory": {"type": "path"},
 }
+SOURCE_NEEDS = [
+    ("kind", "cuda", ["uris", "suites"]),
+    ("kind", "mirror", ["uris", "suites"]),
+    ("kind", "local", ["directory"]),
+]
 ARGUMENTS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "branch": {"type": "str"},
@@ -252,7 +257,7 @@ ARGUMENTS: dict[str, Any] = {
     "flavour": {"type": "str", "choices": ["server", "desktop"], "default": "server"},
     "kernel_modules": {"type": "str", "choices": ["auto", "open", "proprietary"], "default": "auto"},
     "module_build": {"type": "str", "choices": ["auto", "prebuilt", "dkms"], "default": "auto"},
-    "source": {"type": "dict", "options": SOURCE},
+    "source": {"type": "dict", "options": SOURCE, "required_if": SOURCE_NEEDS},
     "hold": {"type": "bool", "default": True},
     "pin": {"type": "bool", "default": False},
     "unattended_exclusion": {"type": "bool", "default": False},

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.common import warnings
 from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -19,9 +18,3 @@ _AnsibleCollectionFinder(paths=os.environ["ANSIBLE_COLLECTIONS_PATH"].split(":")
 def fixtures() -> Path:
     """The folder of captures."""
     return FIXTURES
-
-
-@pytest.fixture(autouse=True)
-def no_warning_is_remembered() -> None:
-    """Ansible shows a warning once a process; here every test is a process of its own to it."""
-    warnings._global_warnings.clear()

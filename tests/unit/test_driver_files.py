@@ -39,3 +39,24 @@ def test_apt_takes_the_pin(tmp_path: Path) -> None:
     policy = ["apt-cache", "-o", f"Dir::Etc::Preferences={tmp_path}/pins", "policy", "bash"]
     shown = subprocess.run(policy, capture_output=True, text=True, check=True).stdout
     assert f"{version} 1001" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "excluded"),
+    [
+        ("nvidia-driver-535-server", True),
+        ("libnvidia-compute-535-server", True),
+        ("libcuda1", True),
+        ("linux-modules-nvidia-535-server-5.15.0-91-generic", True),
+        ("linux-image-generic", False),
+        ("golang-nvidia-x", False),
+    ],
+)
+def test_what_unattended_upgrades_leaves_alone(name: str, excluded: bool) -> None:
+    expressions = re.findall(r'^    "(.*)";$', _driver_files.unattended(), re.MULTILINE)
+    assert any(re.match(expression, name) for expression in expressions) is excluded
+
+
+def test_ours_are_the_files_that_removal_takes() -> None:
+    assert {_driver_files.PREFERENCES, _driver_files.UNATTENDED, _driver_files.SOURCES} <= set(_driver_files.OURS)
+    assert _driver_files.CORDON_MARK not in _driver_files.OURS  # the node must still be let in again

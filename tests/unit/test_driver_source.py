@@ -46,7 +46,7 @@ def test_a_branch_that_leads_to_the_installed_one_brings_no_upgrade(
     offered = package_plan(newer or "535.99.99")
     monkeypatch.setattr(_driver_target, "_lists_are_fresh", lambda _state: True)
     monkeypatch.setattr(_driver_target, "source_entry", lambda *_arguments: None)
-    monkeypatch.setattr(_driver_target, "_packages", lambda *_arguments: (offered, Transaction()))
+    monkeypatch.setattr(_driver_target, "_packages", lambda *_arguments: (offered, (), Transaction()))
     target = _driver_target.resolve(never, NODE, replace(WANTED, branch=branch), {})
     assert (target.driver_version, target.packages) == ((newer, offered) if newer else ("535.54.03", None))
 
@@ -55,7 +55,7 @@ def test_a_folder_of_files_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> 
     """An air-gapped node has old lists and sources that do not answer."""
     monkeypatch.setattr(_driver_target, "_lists_are_fresh", lambda _state: False)
     monkeypatch.setattr(_driver_target._apt_preview, "preview", never)
-    monkeypatch.setattr(_driver_target, "_packages", lambda *_arguments: (package_plan("550.10.01"), Transaction()))
+    monkeypatch.setattr(_driver_target, "_packages", lambda *_arguments: (package_plan("550.10.01"), (), Transaction()))
     wanted = replace(WANTED, branch="550", source=Source("local", directory="/srv/debs"))
     assert _driver_target.resolve(never, NODE, wanted, {}).driver_version == "550.10.01"
 

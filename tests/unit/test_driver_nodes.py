@@ -1,0 +1,48 @@
+"""What a play knows of its hosts, as the report takes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.t9k.gpu.plugins.filter.driver_nodes import FilterModule, driver_nodes
+from ansible_collections.t9k.gpu.plugins.filter.gpu_summary import gpu_summary
+
+STEP = {"name": "hold", "reason": "not held", "disturbs": False, "data": {"state": "held"}}
+NODE = {"os": "Ubuntu 22.04", "gpus": [{"index": 0}], "problems": ["GPU 0 is hot"], "driver": {}}
+SHOWN = {**NODE, "driver": {"rebooted": False}}
+PLAN = {"has_gpu": True, "steps": [STEP], "faults": ["no room"], "node": NODE}
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        (None, {"reachable": False, "problems": []}),
+        ({}, {"reachable": False, "problems": []}),
+        ({"unreachable": True, "msg": "no route to host"}, {"reachable": False, "problems": []}),
+        ({"failed": True, "msg": "no dpkg"}, {"reachable": True, "problems": ["no dpkg"]}),
+        ({"has_gpu": False, "steps": []}, {"gpus": []}),
+        (PLAN, {**SHOWN, "problems": ["GPU 0 is hot", "no room"], "plan": {"steps": [{"name": "hold", "reason": "not held"}]}}),
+        ({**PLAN, "steps": [], "faults": []}, {**SHOWN, "plan": {"steps": []}}),
+    ],
+)  # fmt: skip
+def test_one_node(plan: dict[str, Any] | None, expected: dict[str, Any]) -> None:
+    host = {"inventory_hostname": "gpu1", "other": "variable", **({"__driver_plan": plan} if plan is not None else {})}
+    assert driver_nodes([host]) == [{"name": "gpu1", **expected}]
+
+
+def test_a_reboot_of_this_run_is_told() -> None:
+    host = {"inventory_hostname": "gpu1", "__driver_plan": PLAN, "__driver_applied": {"steps": [{"name": "reboot"}]}}
+    assert driver_nodes([host])[0]["driver"]["rebooted"] is True
+
+
+def test_the_order_stays_and_the_summary_takes_them() -> None:
+    hosts = [{"inventory_hostname": "gpu2"}, {"inventory_hostname": "gpu1", "__driver_plan": PLAN}]
+    nodes = driver_nodes(hosts)
+    assert [node["name"] for node in nodes] == ["gpu2", "gpu1"]
+    assert "unreachable" in gpu_summary(nodes)
+
+
+def test_the_filters_name() -> None:
+    assert FilterModule().filters() == {"driver_nodes": driver_nodes}
