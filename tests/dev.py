@@ -76,12 +76,17 @@ def molecule(rest: list[str]) -> None:
     _exec("molecule", *rest)
 
 
+def slow(rest: list[str]) -> None:
+    """what takes too long for every run: Debian's real driver built by dkms"""
+    _exec(sys.executable, "-m", "pytest", "tests/slow", *rest)
+
+
 def run(rest: list[str]) -> None:
     """any command in the environment of the checks, e.g. ./dev run ansible-doc …"""
     _exec(*rest)
 
 
-COMMANDS = {function.__name__: function for function in (demo, play, down, test, unit, lint, molecule, run)}
+COMMANDS = {function.__name__: function for function in (demo, play, down, test, unit, lint, molecule, slow, run)}
 
 
 def main() -> None:

@@ -24,8 +24,14 @@ def os_key(state: NodeState) -> str:
     return f"{state.system.os_id}-{state.system.os_version}"
 
 
+def privilege(state: NodeState) -> Iterator[GpuError]:
+    if not state.system.as_root:
+        yield GpuError("to act as root", "another user", "the play", "run with --become")
+
+
 def faults(state: NodeState, supported: Mapping[str, Any]) -> Iterator[GpuError]:
     """What the node itself tells."""
+    yield from privilege(state)
     if os_key(state) not in supported:
         yield GpuError(
             f"an operating system of {', '.join(sorted(supported))}",

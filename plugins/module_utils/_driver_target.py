@@ -8,13 +8,15 @@ Private: subject to change without notice.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils import (
     _apt,
     _apt_preview,
     _apt_sources,
+    _dpkg,
     _driver_files,
     _driver_packages,
     _installed_driver,
@@ -139,11 +141,29 @@ def _packages(
     if wanted.source.kind == "local":
         offer = _apt.local_catalogue(run, wanted.source.directory or "", offer)
     plan = _driver_packages.plan(request, offer)
+    plan = replace(plan, notes=(*plan.notes, *_no_way_back(state, offer)))
     names = [package.partition("=")[0] for package in plan.packages]
     leaving = _installed_driver.leaving(state.packages, names)
     if plan.faults:
         return plan, leaving, Transaction()
     return plan, leaving, _apt.transaction(run, [*plan.install, *(f"{name}-" for name in leaving)])
+
+
+def _no_way_back(state: NodeState, offer: _apt.Catalogue) -> Iterator[str]:
+    """A warning where the installed driver could not be installed again, were its successor to fail."""
+    installed = [p for p in state.packages if p.installed and _dpkg.is_nvidia(p.name)]
+    lost = [p.name for p in installed if not _on_offer(offer, p.name, p.version)]
+    if state.driver is not None and lost:
+        yield (
+            f"driver {state.driver.driver_version} is no longer on offer ({lost[0]} and {len(lost) - 1} more): "
+            "a change that fails could not be rolled back"
+        )
+
+
+def _on_offer(offer: _apt.Catalogue, name: str, version: str | None) -> bool:
+    """From anywhere but dpkg's own record of what is installed."""
+    entries = [entry for entry in offer.entries.get(name, ()) if entry.version == version]
+    return any(entry.path or any("/var/lib/dpkg/status" not in origin for origin in entry.origins) for entry in entries)
 
 
 def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> _driver_packages.Request:

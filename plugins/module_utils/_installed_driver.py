@@ -81,14 +81,22 @@ def leaving(packages: Iterable[Package], staying: Iterable[str]) -> tuple[str, .
     """
     names = set(staying)
     branches = {match[1] for name in names for match in [_BRANCH_IN_NAME.search(name)] if match}
-    found = []
-    for package in packages:
+    kinds = {_prebuilt_kind(name) for name in names}
+
+    def leaves(package: Package) -> bool:
         match = _BRANCH_IN_NAME.search(package.name)
         other_branch = bool(branches) and match is not None and match[1] not in branches
-        module = _DKMS.match(package.name) or _PREBUILT.match(package.name)
-        if package.installed and package.name not in names and is_nvidia(package.name) and (other_branch or module):
-            found.append(package.label)
-    return tuple(sorted(found))
+        kind = _prebuilt_kind(package.name)  # the same modules for another kernel stay: it may be booted again
+        return other_branch or bool(_DKMS.match(package.name)) or (kind is not None and kind not in kinds)
+
+    candidates = (p for p in packages if p.installed and p.name not in names and is_nvidia(p.name))
+    return tuple(sorted(package.label for package in candidates if leaves(package)))
+
+
+def _prebuilt_kind(name: str) -> tuple[str | None, ...] | None:
+    """Branch, family and flavour of a package of pre-built modules, its kernel left out."""
+    match = _PREBUILT.match(name)
+    return (match["branch"], match["server"], match["open"]) if match else None
 
 
 def _module_version(package: Package, installed: list[Package]) -> str:

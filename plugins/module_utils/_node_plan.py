@@ -48,17 +48,18 @@ def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any
 def _target(
     run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any]
 ) -> tuple[_driver_plan.Target | None, list[GpuError | str]]:
-    """The target, or every fault that keeps the node from it; apt is not asked about a node that has one already."""
+    """The target and every fault that keeps the node from it; apt is not asked where it could not answer."""
     if wanted.state == "absent":
-        return None, []
+        return None, list(_driver_preflight.privilege(state))
     faults: list[GpuError | str] = list(_driver_preflight.faults(state, supported))
-    if faults:
+    key = _driver_preflight.os_key(state)
+    if key not in supported or not state.system.as_root:
         return None, faults
     try:
-        target = _driver_target.resolve(run, state, wanted, supported[_driver_preflight.os_key(state)])
+        target = _driver_target.resolve(run, state, wanted, supported[key])
     except GpuError as fault:
-        return None, [fault]
-    return target, list(_driver_preflight.target_faults(state, wanted, target))
+        return None, [*faults, fault]
+    return target, [*faults, *_driver_preflight.target_faults(state, wanted, target)]
 
 
 def _problems(state: NodeState, wanted: Wanted, target: _driver_plan.Target | None) -> tuple[str, ...]:

@@ -58,6 +58,7 @@ class System:
     initramfs_mtime: float | None  # of the oldest image; None: there is none
     apt_lists_mtime: float | None
     initramfs_releases: tuple[str, ...] = ()
+    as_root: bool = True
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ def _system(root: str) -> System:
         initramfs_mtime=min((path.stat().st_mtime for path in images), default=None),
         apt_lists_mtime=_apt_lists_mtime(root),
         initramfs_releases=tuple(_release(path) for path in images),
+        as_root=root != "/" or os.geteuid() == 0,
     )
 
 

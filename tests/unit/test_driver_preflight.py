@@ -30,6 +30,7 @@ def system(**fields: Any) -> NodeState:
     [
         (BARE, []),
         (system(os_version="18.04"), ["operating system of debian-12, ubuntu-22.04. Found: Ubuntu 22.04 (ubuntu-18.04)"]),
+        (system(as_root=False), ["run with --become"]),
         (replace(BARE, foreign_driver="a .run installer"), ["Found: a .run installer"]),
         (replace(system(os_id="fedora"), foreign_driver="a .run installer"), ["(fedora-22.04)", "Found: a .run installer"]),
     ],

@@ -12,7 +12,7 @@ import pytest
 from node_builder import A40, KERNEL, bare_node, finished_node, package_plan
 
 from ansible_collections.t9k.gpu.plugins.module_utils import _driver_files, _driver_target
-from ansible_collections.t9k.gpu.plugins.module_utils._apt import Catalogue, Move, Transaction
+from ansible_collections.t9k.gpu.plugins.module_utils._apt import Available, Catalogue, Move, Transaction, make_catalogue
 from ansible_collections.t9k.gpu.plugins.module_utils._apt_preview import stanza
 from ansible_collections.t9k.gpu.plugins.module_utils._apt_sources import Entry
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Result
@@ -270,3 +270,20 @@ def test_a_plan_with_faults_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_driver_of_the_tests_is_what_it_seems() -> None:
     assert isinstance(FINISHED.driver, InstalledDriver)
     assert FINISHED.driver.server
+
+
+@pytest.mark.parametrize(
+    ("origins", "said"),
+    [
+        (("http://mirror.internal/ubuntu jammy-updates/restricted amd64 Packages", "/var/lib/dpkg/status"), False),
+        (("/var/lib/dpkg/status",), True),  # installed, and nowhere else any more
+        ((), True),
+    ],
+)
+def test_a_driver_that_cannot_be_gone_back_to(origins: tuple[str, ...], said: bool) -> None:
+    state = finished_node("525.105.17")
+    entries = [Available(p.name, str(p.version), origins=origins) for p in state.packages]
+    notes = list(_driver_target._no_way_back(state, make_catalogue(entries)))
+    assert bool(notes) is said
+    assert all("525.105.17 is no longer on offer" in note for note in notes)
+    assert list(_driver_target._no_way_back(bare_node(), make_catalogue([]))) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.t9k.gpu.plugins.module_utils._dpkg import Package
-from ansible_collections.t9k.gpu.plugins.module_utils._installed_driver import InstalledDriver, find, upstream
+from ansible_collections.t9k.gpu.plugins.module_utils._installed_driver import InstalledDriver, find, leaving, upstream
 
 KERNEL = "5.15.0-91-generic"
 
@@ -77,3 +77,24 @@ def test_upstream(version: str, expected: str) -> None:
 )
 def test_serves(build: str, releases: tuple[str, ...], serves: bool) -> None:
     assert driver(module_build=build, kernel_releases=releases).serves(KERNEL) is serves
+
+
+@pytest.mark.parametrize(
+    ("there", "coming", "expected"),
+    [
+        (["nvidia-dkms-525-server", "libnvidia-gl-525-server"], ["nvidia-dkms-525-server"], []),
+        (["nvidia-dkms-525-server", "libnvidia-gl-525-server"], ["nvidia-dkms-535-server"],
+         ["libnvidia-gl-525-server", "nvidia-dkms-525-server"]),
+        (["nvidia-kernel-dkms", "libcuda1"], ["nvidia-open-kernel-dkms", "libcuda1"], ["nvidia-kernel-dkms"]),
+        (["nvidia-dkms-535-server"], ["linux-modules-nvidia-535-server-5.15.0-91-generic"], ["nvidia-dkms-535-server"]),
+        (["linux-modules-nvidia-535-server-5.15.0-90-generic"], ["linux-modules-nvidia-535-server-5.15.0-91-generic"], []),
+        (["linux-modules-nvidia-535-server-5.15.0-90-generic"], ["linux-modules-nvidia-535-server-open-5.15.0-91-generic"],
+         ["linux-modules-nvidia-535-server-5.15.0-90-generic"]),
+        (["linux-modules-nvidia-535-server-5.15.0-90-generic"], ["nvidia-dkms-535-server"],
+         ["linux-modules-nvidia-535-server-5.15.0-90-generic"]),
+        (["nvidia-container-toolkit", "bash"], ["nvidia-dkms-535-server"], []),
+    ],
+)  # fmt: skip
+def test_leaving(there: list[str], coming: list[str], expected: list[str]) -> None:
+    packages = [Package(name, "amd64", "1", "hold", "installed") for name in there]
+    assert leaving(packages, coming) == tuple(expected)
