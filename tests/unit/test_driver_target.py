@@ -12,7 +12,13 @@ import pytest
 from node_builder import A40, KERNEL, bare_node, finished_node, package_plan
 
 from ansible_collections.t9k.gpu.plugins.module_utils import _driver_files, _driver_target
-from ansible_collections.t9k.gpu.plugins.module_utils._apt import Available, Catalogue, Move, Transaction, make_catalogue
+from ansible_collections.t9k.gpu.plugins.module_utils._apt import (
+    Available,
+    Catalogue,
+    Move,
+    Transaction,
+    make_catalogue,
+)
 from ansible_collections.t9k.gpu.plugins.module_utils._apt_preview import stanza
 from ansible_collections.t9k.gpu.plugins.module_utils._apt_sources import Entry
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Result
