@@ -103,7 +103,7 @@ class Api:
         asked = {**(query or {}), **({"limit": limit} if limit else {})}
         while True:
             page = self.get(path, asked, accept)
-            items.extend(page["items"])
+            items.extend(page["items"] or [])  # an empty list of some kinds is null
             token = page["metadata"].get("continue")
             if not token:
                 return items

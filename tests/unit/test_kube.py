@@ -45,6 +45,12 @@ def test_list_is_one_request(api: _kube.Api, fake: FakeApi) -> None:
     assert (api.requests, fake.methods()) == (1, ["GET"])
 
 
+def test_an_empty_list_may_be_null(api: _kube.Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As kube-apiserver answers for CustomResourceDefinitions when there are none."""
+    monkeypatch.setattr(api, "get", lambda *_arguments: {"items": None, "metadata": {}})
+    assert api.list("/apis/apiextensions.k8s.io/v1/customresourcedefinitions") == []
+
+
 def test_list_in_pages(api: _kube.Api, fake: FakeApi) -> None:
     assert len(api.list("/api/v1/nodes", limit=2)) == 3
     assert [path for _m, path, _b in fake.log] == ["/api/v1/nodes?limit=2", "/api/v1/nodes?limit=2&continue=2"]
