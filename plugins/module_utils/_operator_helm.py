@@ -22,7 +22,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 try:
     from yaml import YAMLError
 except ImportError:  # the client library needs PyYAML: without it nothing gets this far
-    YAMLError = ValueError
+    YAMLError = ValueError  # type: ignore[assignment,misc]
 
 _TIME_LIMIT_S = 30
 
