@@ -35,7 +35,7 @@ PEER_TO_PEER = {
 }
 ARGUMENTS = ("-j", "-t", *PEER_TO_PEER)
 
-_DEVICE = re.compile(r"^(\d+): (.*?)(?: \(([0-9a-f]+:[0-9a-f]+:[0-9a-f]+)(?::\S+)?\))?$", re.IGNORECASE)
+_DEVICE = re.compile(r"^(\d+): (.*?)(?: \(([0-9a-f]+:[0-9a-f]+:[0-9a-f]+)(?::\S+)?\)(?::? ?\(.*\))?)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

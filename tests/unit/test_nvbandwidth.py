@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,3 +91,14 @@ def test_errors(output: str, error: str) -> None:
 
 def test_text_around_the_document() -> None:
     assert nvbandwidth.parse("mpirun says hello\n" + document(WRITE) + "\nbye\n").testcases[0].name == WRITE["name"]
+
+
+def test_a_real_h200(fixtures: Path) -> None:
+    """One GPU: every test between GPUs is waived, and that is no error."""
+    text = (fixtures / "h200-sxm-580-open/nvbandwidth.json").read_text()
+    found = nvbandwidth.parse(text)
+    assert found.devices == (p2p.Device(0, "NVIDIA H200", "0000:00:06.0"),)
+    by_name = {test.name: test for test in found.testcases}
+    assert by_name["host_to_device_memcpy_ce"].sum == pytest.approx(55.47, abs=0.01)
+    assert by_name["device_to_device_memcpy_write_ce"].status == "Waived"
+    assert found.to_report().errors == ()
