@@ -47,6 +47,9 @@ def _versions(state: NodeState) -> Iterator[str]:
         "nvidia-smi": state.smi.driver_version,
         "fabric manager": state.driver.fabric_manager_version,
     }
+    flavour = state.kernel_module.flavour
+    if flavour is not None and flavour != state.driver.kernel_modules:
+        yield f"{flavour} kernel modules are loaded, {state.driver.kernel_modules} ones are installed"
     known = {what: version for what, version in versions.items() if version}
     if len(set(known.values())) > 1:
         yield "driver versions differ: " + ", ".join(f"{what} {version}" for what, version in known.items())

@@ -204,6 +204,8 @@ def _reboot_reason(state: NodeState, verdict: _gsp.Verdict | None) -> str | None
         return f"driver {installed} is installed but not loaded"
     if state.kernel_module.version != installed:
         return f"driver {state.kernel_module.version} is loaded, {installed} is installed"
+    if state.kernel_module.flavour not in (None, state.driver.kernel_modules):
+        return f"{state.kernel_module.flavour} modules are loaded, {state.driver.kernel_modules} ones are installed"
     return verdict.reboot_reason if verdict is not None and verdict.reboot_needed else None
 
 
@@ -222,10 +224,11 @@ def _reboot(state: NodeState, changes: list[Step], wanted: Wanted, target: Targe
 
 
 def _mark(state: NodeState, wanted: Wanted, target: Target | None) -> str:
-    """What a reboot was for: the driver, its GSP option, and the boot that it ends."""
+    """What a reboot was for: the driver and its flavour, its GSP option, and the boot that it ends."""
     if target is None:
         return f"none default {state.system.boot_id}"
-    return f"{target.driver_version} {gsp_verdict(state, wanted, target).value or 'default'} {state.system.boot_id}"
+    driver = f"{target.driver_version}/{target.kernel_modules}"
+    return f"{driver} {gsp_verdict(state, wanted, target).value or 'default'} {state.system.boot_id}"
 
 
 def rebooted_in_vain(state: NodeState, wanted: Wanted, target: Target | None) -> bool:

@@ -71,6 +71,10 @@ def find(packages: Iterable[Package]) -> InstalledDriver | None:
     )
 
 
+#: Ubuntu's packages of which there is one for each flavour of the kernel modules; the two conflict.
+_FLAVOURED = re.compile(
+    r"^nvidia-(?:kernel-source|dkms|driver|headless|headless-no-dkms)-\d+(?:-server)?(?P<open>-open)?$"
+)
 _BRANCH_IN_NAME = re.compile(r"-(\d{3})(?=-|$)")
 
 
@@ -82,12 +86,16 @@ def leaving(packages: Iterable[Package], staying: Iterable[str]) -> tuple[str, .
     names = set(staying)
     branches = {match[1] for name in names for match in [_BRANCH_IN_NAME.search(name)] if match}
     kinds = {_prebuilt_kind(name) for name in names}
+    flavours = {match["open"] for name in names for match in [_FLAVOURED.match(name)] if match}
 
     def leaves(package: Package) -> bool:
         match = _BRANCH_IN_NAME.search(package.name)
         other_branch = bool(branches) and match is not None and match[1] not in branches
+        flavoured = _FLAVOURED.match(package.name)
+        other_flavour = bool(flavours) and flavoured is not None and flavoured["open"] not in flavours
         kind = _prebuilt_kind(package.name)  # the same modules for another kernel stay: it may be booted again
-        return other_branch or bool(_DKMS.match(package.name)) or (kind is not None and kind not in kinds)
+        other_kind = kind is not None and kind not in kinds
+        return other_branch or other_flavour or other_kind or bool(_DKMS.match(package.name))
 
     candidates = (p for p in packages if p.installed and p.name not in names and is_nvidia(p.name))
     return tuple(sorted(package.label for package in candidates if leaves(package)))

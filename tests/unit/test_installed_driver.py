@@ -92,6 +92,9 @@ def test_serves(build: str, releases: tuple[str, ...], serves: bool) -> None:
          ["linux-modules-nvidia-535-server-5.15.0-90-generic"]),
         (["linux-modules-nvidia-535-server-5.15.0-90-generic"], ["nvidia-dkms-535-server"],
          ["linux-modules-nvidia-535-server-5.15.0-90-generic"]),
+        (["nvidia-kernel-source-535-server-open", "nvidia-driver-535-server-open", "libnvidia-gl-535-server"],
+         ["nvidia-headless-no-dkms-535-server", "nvidia-kernel-source-535-server"],
+         ["nvidia-driver-535-server-open", "nvidia-kernel-source-535-server-open"]),
         (["nvidia-container-toolkit", "bash"], ["nvidia-dkms-535-server"], []),
     ],
 )  # fmt: skip
