@@ -27,7 +27,18 @@ PERSISTENCE = f"/etc/systemd/system/nvidia-persistenced.service.d/{DEFAULT_DROP_
 OURS = (BLACKLIST_PATH, DEFAULT_PATH, PREFERENCES, UNATTENDED, SOURCES, *KEYRINGS, PERSISTENCE, REBOOT_MARK)
 
 #: Package names that belong to the driver, in apt's glob form.
-_PACKAGES = ("nvidia-*", "libnvidia-*", "libcuda1*", "linux-modules-nvidia-*", "xserver-xorg-video-nvidia*")
+_PACKAGES = (
+    "nvidia-*",
+    "libnvidia-*",
+    "libcuda1*",
+    "libnvcuvid*",
+    "libnvoptix*",
+    "firmware-nvidia-gsp*",
+    "linux-objects-nvidia-*",
+    "linux-signatures-nvidia-*",
+    "linux-modules-nvidia-*",
+    "xserver-xorg-video-nvidia*",
+)
 
 
 def preferences(driver_version: str) -> str:
@@ -43,6 +54,10 @@ def preferences(driver_version: str) -> str:
 
 
 def unattended() -> str:
-    """Keeps unattended-upgrades off the driver: python regular expressions, matched from the start of a name."""
-    lines = "".join(f'    "{name.rstrip("*")}";\n' for name in _PACKAGES)
+    """Keeps unattended-upgrades off the driver: python regular expressions, matched from the start of a name.
+
+    The container toolkit shares the prefix, but its fixes must not wait for the driver.
+    """
+    stems = (name.rstrip("*") for name in _PACKAGES)
+    lines = "".join(f'    "{stem}{"(?!container)" if stem.endswith("nvidia-") else ""}";\n' for stem in stems)
     return f"{HEADER.replace('#', '//', 1)}Unattended-Upgrade::Package-Blacklist {{\n{lines}}};\n"

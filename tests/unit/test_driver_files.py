@@ -48,7 +48,10 @@ def test_apt_takes_the_pin(tmp_path: Path) -> None:
         ("libnvidia-compute-535-server", True),
         ("libcuda1", True),
         ("linux-modules-nvidia-535-server-5.15.0-91-generic", True),
+        ("libnvcuvid1", True),
         ("linux-image-generic", False),
+        ("nvidia-container-toolkit", False),
+        ("libnvidia-container1", False),
         ("golang-nvidia-x", False),
     ],
 )

@@ -131,7 +131,10 @@ def test_a_package_dpkg_left_half_done() -> None:
     ("mark", "expected"),
     [
         (None, ["reboot"]),
-        (f"{V525}/proprietary default the-boot\n", ["reboot"]),  # the mark of this very boot: that reboot has not come yet
+        (
+            f"{V525}/proprietary default the-boot\n",
+            ["reboot"],
+        ),  # the mark of this very boot: that reboot has not come yet
         (f"{V525}/proprietary default an-earlier-boot\n", []),  # it came, and did not help
         ("525.105.17/proprietary default an-earlier-boot\n", ["reboot"]),  # of another driver
         (f"{V525}/proprietary 0 an-earlier-boot\n", ["reboot"]),  # for another GSP option
@@ -148,7 +151,9 @@ def test_a_reboot_that_did_not_help_is_not_repeated(mark: str | None, expected: 
 def test_an_interruption_before_the_reboot_of_a_gsp_change_still_gets_it() -> None:
     """The mark of the reboot after the installation must not count for the option that came later."""
     wanted = replace(WANTED, gsp="disabled")
-    marked = changed(files={**FINISHED.files, _driver_files.REBOOT_MARK: f"{V525}/proprietary default an-earlier-boot\n"})
+    marked = changed(
+        files={**FINISHED.files, _driver_files.REBOOT_MARK: f"{V525}/proprietary default an-earlier-boot\n"}
+    )
     planned = _driver_plan.steps(marked, wanted, target(packages=False))
     interrupted = simulate(marked, [step for step in planned if step.name != "reboot"])
     assert names(_driver_plan.steps(interrupted, wanted, target(packages=False))) == ["reboot"]

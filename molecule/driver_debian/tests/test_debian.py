@@ -50,4 +50,4 @@ def test_the_pin_names_the_version_and_apt_reads_it(host: Host) -> None:
 
 
 def test_unattended_upgrades_would_leave_the_driver_alone(host: Host) -> None:
-    assert '"libnvidia-"' in host.check_output("apt-config dump Unattended-Upgrade::Package-Blacklist")
+    assert '"libnvidia-' in host.check_output("apt-config dump Unattended-Upgrade::Package-Blacklist")
