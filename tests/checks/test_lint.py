@@ -56,4 +56,6 @@ def test_collection_builds_and_installs(tmp_path: Path) -> None:
             str(archive),
         ]
     )
-    assert (target / "ansible_collections/t9k/gpu/MANIFEST.json").exists()
+    shipped = {path.name for path in (target / "ansible_collections/t9k/gpu").iterdir()}
+    assert {"MANIFEST.json", "README.md", "LICENSE", "plugins", "roles", "playbooks"} <= shipped
+    assert not {name for name in shipped if name.startswith(".")} | (shipped & {"tests", "molecule", "dev"})
