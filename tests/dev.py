@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,7 @@ def down(_rest: list[str]) -> None:
     """take the demo's lab away"""
     _module("tests.lab.cluster", "down", "--name", "demo")
     _module("tests.lab.hosts", "down", "--name", "demo")
+    shutil.rmtree(FOLDER, ignore_errors=True)  # the chart that demo packaged
 
 
 def test(rest: list[str]) -> None:
