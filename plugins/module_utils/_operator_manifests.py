@@ -23,6 +23,9 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator_state import (
 
 Object = Dict[str, Any]
 CRD = "CustomResourceDefinition"
+# An older chart may carry a CRD among its templates (v22.9's NodeFeatureRule); the newer one has it in crds/. Without this,
+# helm takes the upgrade for its removal, and every object of that kind goes with it.
+KEEP = {"helm.sh/resource-policy": "keep"}
 
 
 def documents(text: str) -> list[Object]:
@@ -38,7 +41,7 @@ def documents(text: str) -> list[Object]:
 def marked_crds(text: str, version: str) -> list[Object]:
     """The chart's CRDs, each with a note of where it is from, so that the next plan knows it without its text."""
     crds = [each for each in documents(text) if each["kind"] == CRD]
-    note = {CRD_VERSION: version, CRD_COUNT: str(len(crds))}
+    note = {**KEEP, CRD_VERSION: version, CRD_COUNT: str(len(crds))}
     for crd in crds:
         crd["metadata"]["annotations"] = {**(crd["metadata"].get("annotations") or {}), **note}
         crd.pop("status", None)

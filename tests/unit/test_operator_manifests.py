@@ -39,7 +39,12 @@ def test_documents_take_lists_apart() -> None:
 
 def test_crds_are_marked() -> None:
     first, second = marked_crds(CRDS, "26.7.0")
-    assert first["metadata"]["annotations"] == {"x": "1", "t9k.gpu/chart-version": "26.7.0", "t9k.gpu/chart-crds": "2"}
+    assert first["metadata"]["annotations"] == {
+        "x": "1",
+        "helm.sh/resource-policy": "keep",
+        "t9k.gpu/chart-version": "26.7.0",
+        "t9k.gpu/chart-crds": "2",
+    }
     assert "status" not in first
     assert second["metadata"]["annotations"]["t9k.gpu/chart-crds"] == "2"
 
