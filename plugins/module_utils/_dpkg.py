@@ -144,11 +144,6 @@ def is_nvidia(name: str) -> bool:
     return bool(_NVIDIA.fullmatch(name)) and not _NOT_DRIVER.fullmatch(name)
 
 
-def is_prebuilt_module(name: str) -> bool:
-    """Whether the package holds kernel modules built by the distribution for one exact kernel."""
-    return bool(_PREBUILT.fullmatch(name))
-
-
 def hold_set(packages: Iterable[Package], kernel_release: str) -> tuple[str, ...]:
     """What must be held so that no part of the installed driver moves alone, as dpkg's labels.
 

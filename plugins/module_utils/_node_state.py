@@ -52,7 +52,6 @@ class System:
     boot_id: str
     secure_boot: bool | None
     machine_owner_key: bool
-    kernel_headers: bool
     free_mib: int
     kubelet: bool
     initramfs_mtime: float | None  # of the oldest image; None: there is none
@@ -133,7 +132,6 @@ def _system(root: str) -> System:
         boot_id=(read_text(under(root, "/proc/sys/kernel/random/boot_id")) or "").strip(),
         secure_boot=_secure_boot(under(root, _SECURE_BOOT)),
         machine_owner_key=any(under(root, path).exists() for path in _OWNER_KEYS),
-        kernel_headers=under(root, f"/lib/modules/{kernel}/build").exists(),
         free_mib=shutil.disk_usage(under(root, "/")).free // _MIB,
         kubelet=under(root, "/var/lib/kubelet").is_dir(),
         initramfs_mtime=min((path.stat().st_mtime for path in images), default=None),

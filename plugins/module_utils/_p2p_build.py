@@ -23,8 +23,6 @@ from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 SAMPLES = "p2p_bandwidth_latency_test"
 NVBANDWIDTH = "nvbandwidth"
 
-#: Where Debian's nvidia-cuda-samples puts its sources.
-DEBIAN_SOURCE = "/usr/share/doc/nvidia-cuda-toolkit/examples"
 
 _NAME = "p2pBandwidthLatencyTest"
 #: Relative to the samples' root, newest layout first; the last two are what a person may point to directly.

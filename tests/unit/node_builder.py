@@ -46,7 +46,7 @@ def bare_node() -> NodeState:
     """An A40 and nothing of NVIDIA's."""
     packages = (Package("openssh-server", "amd64", "1:9.2p1-2", "install", "installed"),)
     system = System(
-        "ubuntu", "22.04", "jammy", "Ubuntu 22.04", KERNEL, "the-boot", None, False, True, 50000, False, BUILT, BUILT
+        "ubuntu", "22.04", "jammy", "Ubuntu 22.04", KERNEL, "the-boot", None, False, 50000, False, BUILT, BUILT
     )
     report = SmiReport("not_installed", _nvidia_smi.MEANINGS["not_installed"])
     files: dict[str, str | None] = dict.fromkeys((*_driver_files.OURS, _driver_files.CORDON_MARK))
