@@ -18,9 +18,10 @@ from markupsafe import Markup
 
 from ansible_collections.t9k.gpu.plugins.filter.driver_nodes import driver_nodes
 from ansible_collections.t9k.gpu.plugins.filter.gpu_summary import gpu_summary
-from ansible_collections.t9k.gpu.plugins.module_utils import _report, _report_collect
 from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text
-from ansible_collections.t9k.gpu.plugins.module_utils._heatmap import heatmap
+from ansible_collections.t9k.gpu.plugins.module_utils._report import collect as report_collect
+from ansible_collections.t9k.gpu.plugins.module_utils._report import model as report_model
+from ansible_collections.t9k.gpu.plugins.module_utils._report.heatmap import heatmap
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "roles/gpu_report/templates/report.html.j2"
 SPEC: dict[str, Any] = {
@@ -37,11 +38,11 @@ SPEC: dict[str, Any] = {
 def render(model: dict[str, Any]) -> str:
     """The page. Every value is escaped but the heat maps, which escape what they are made from."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["said"] = _report.said
+    environment.filters["said"] = report_model.said
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     maps: dict[str, int] = {}
     drawn = {node["name"]: heatmaps(node, maps) for node in model["nodes"]}
-    return template.render(**model, attention=_report.ATTENTION, drawn=drawn, maps=[Markup(svg) for svg in maps])
+    return template.render(**model, attention=report_model.ATTENTION, drawn=drawn, maps=[Markup(svg) for svg in maps])
 
 
 def heatmaps(node: dict[str, Any], maps: dict[str, int]) -> list[dict[str, Any]]:
@@ -50,7 +51,7 @@ def heatmaps(node: dict[str, Any], maps: dict[str, int]) -> list[dict[str, Any]]
     if len(node["links"]) > 1:
         svg = heatmap("Topology", node["links"])
         drawn.append({"title": "Topology", "unit": "nvidia-smi topo -m", "shared": maps.setdefault(svg, len(maps))})
-    for name, (title, unit) in _report.SHOWN.items():
+    for name, (title, unit) in report_model.SHOWN.items():
         matrix = node["p2p"]["matrices"].get(name)
         if matrix:
             bad = [tuple(r["pair"]) for r in node["p2p"]["reasons"] if r["pair"] and r["matrix"] == name]
@@ -96,7 +97,7 @@ class ActionModule(ActionBase):
         previous = self._path(given["previous"]) if given["previous"] else target
         now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
         nodes = self._nodes(given, task_vars or {})
-        model = json.loads(json.dumps(_report.build(nodes, given["title"], now, load(previous)), default=str))
+        model = json.loads(json.dumps(report_model.build(nodes, given["title"], now, load(previous)), default=str))
         result["changed"] = lasting(model) != lasting(load(target)) or not html.exists()
         if not self._task.check_mode:
             write(html, render(model))
@@ -109,13 +110,13 @@ class ActionModule(ActionBase):
         return Path(path).expanduser().absolute()
 
     def _nodes(self, given: dict[str, Any], task_vars: dict[str, Any]) -> list[dict[str, Any]]:
-        hostvars, in_cluster = task_vars.get("hostvars", {}), _report_collect.by_name(given["cluster_nodes"])
-        wanted = ("ansible_facts", _report_collect.P2P, _report_collect.OVERRIDE)
+        hostvars, in_cluster = task_vars.get("hostvars", {}), report_collect.by_name(given["cluster_nodes"])
+        wanted = ("ansible_facts", report_collect.P2P, report_collect.OVERRIDE)
         nodes = []
         for host in given["hosts"]:
             known = hostvars.get(host, {})
             variables = {name: known[name] for name in wanted if name in known}
             plan = {"inventory_hostname": host, "__driver_plan": known.get("__driver_plan")}
             planned = driver_nodes([plan])[0] if plan["__driver_plan"] else None
-            nodes.append(_report_collect.collect(host, variables, in_cluster.get(host), planned))
+            nodes.append(report_collect.collect(host, variables, in_cluster.get(host), planned))
         return [*nodes, *given["nodes"]]

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How to reach the Kubernetes API: the options that every cluster module has (``_kube.ARGUMENT_SPEC``)."""
+"""How to reach the Kubernetes API: the options that every cluster module has (``_kube.connect.ARGUMENT_SPEC``)."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.t9k.gpu.plugins.module_utils._operator_manifests import marked_crds, render
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.manifests import marked_crds, render
 
 
 class FilterModule:

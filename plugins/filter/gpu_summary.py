@@ -64,8 +64,8 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.t9k.gpu.plugins.module_utils._report_node import STATES, Node, read_node
-from ansible_collections.t9k.gpu.plugins.module_utils._text_table import printable, table
+from ansible_collections.t9k.gpu.plugins.module_utils._report.node import STATES, Node, read_node
+from ansible_collections.t9k.gpu.plugins.module_utils._report.table import printable, table
 
 HEADER = ("NODE", "STATE", "GPUS", "DRIVER", "MODULE", "GSP", "PERSIST", "HELD", "REBOOT")
 

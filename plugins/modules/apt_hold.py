@@ -135,10 +135,10 @@ from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.t9k.gpu.plugins.module_utils import _apt_hold
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run, runner
-from ansible_collections.t9k.gpu.plugins.module_utils._dpkg import Package, hold_set, is_nvidia, read_status
+from ansible_collections.t9k.gpu.plugins.module_utils._debian import hold as debian_hold
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package, hold_set, is_nvidia, read_status
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 
 if TYPE_CHECKING:
@@ -155,20 +155,20 @@ def patterns(params: dict[str, Any], packages: tuple[Package, ...]) -> list[str]
     return list(dict.fromkeys([*params["name"], *driver]))
 
 
-def bring(params: dict[str, Any], check_mode: bool, run: Run) -> tuple[_apt_hold.Selection, ...]:
+def bring(params: dict[str, Any], check_mode: bool, run: Run) -> tuple[debian_hold.Selection, ...]:
     """Plan, and unless in check mode write and read back."""
     root = params["root"]
     packages = read_status(root)
     wanted = patterns(params, packages)
-    known = _apt_hold.lookup(run, _apt_hold.unknown_names(wanted, packages), root)
-    selections = _apt_hold.plan(wanted, packages, params["state"], params["exclusive"], known)
+    known = debian_hold.lookup(run, debian_hold.unknown_names(wanted, packages), root)
+    selections = debian_hold.plan(wanted, packages, params["state"], params["exclusive"], known)
     if not check_mode and any(selection.changed for selection in selections):
-        _apt_hold.apply(run, selections, known, root, params["lock_timeout"])
-        _apt_hold.verify(selections, read_status(root))
+        debian_hold.apply(run, selections, known, root, params["lock_timeout"])
+        debian_hold.verify(selections, read_status(root))
     return selections
 
 
-def held(selections: tuple[_apt_hold.Selection, ...]) -> list[str]:
+def held(selections: tuple[debian_hold.Selection, ...]) -> list[str]:
     return [selection.label for selection in selections if selection.selection_after == "hold"]
 
 
@@ -198,7 +198,7 @@ def main() -> None:
         selections = bring(module.params, module.check_mode, runner(module))
     except GpuError as error:
         module.fail_json(msg=str(error))
-    change = Change("dpkg selections", *_apt_hold.as_diff(selections))
+    change = Change("dpkg selections", *debian_hold.as_diff(selections))
     module.exit_json(
         changed=change.changed, diff=change.diff, packages=[s.to_dict() for s in selections], held=held(selections)
     )

@@ -96,10 +96,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.t9k.gpu.plugins.module_utils import _images, _operator_helm, _operator_manifests
-from ansible_collections.t9k.gpu.plugins.module_utils import _operator_values as operator_values
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run, runner
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import helm as operator_helm
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import images as operator_images
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import manifests as operator_manifests
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import values as operator_values
 
 TIME_LIMIT_S = 300
 
@@ -115,7 +117,7 @@ def helm(run: Run, argv: list[str], next_step: str) -> str:
 
 def fetch(run: Run, params: dict[str, Any], folder: Path) -> str:
     """The chart's local path."""
-    pull = _operator_helm.pull_arguments(params["chart"], params["version"])
+    pull = operator_helm.pull_arguments(params["chart"], params["version"])
     if not pull:
         return str(params["chart"])
     helm(run, [*pull, "--destination", str(folder)], "check the address, the version and the way there")
@@ -132,7 +134,7 @@ def listed(run: Run, params: dict[str, Any], chart: str, registry: str, folder: 
     file.write_text(json.dumps(values), encoding="utf-8")
     argv = ["helm", "template", "gpu-operator", chart, "--namespace=gpu-operator", f"--values={file}"]
     text = helm(run, argv, "correct the values that helm names")
-    return _images.collect(_operator_manifests.documents(text), params["systems"], params["everything"])
+    return operator_images.collect(operator_manifests.documents(text), params["systems"], params["everything"])
 
 
 def run_all(run: Run, params: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -140,7 +142,7 @@ def run_all(run: Run, params: dict[str, Any], folder: Path) -> dict[str, Any]:
     sources = listed(run, params, chart, "", folder)
     registry = params["image_registry"].rstrip("/")
     targets = listed(run, params, chart, registry, folder) if registry else {}
-    pairs = _images.pairs(sources, targets)
+    pairs = operator_images.pairs(sources, targets)
     return {
         "changed": False,
         "images": [pair.to_dict() for pair in pairs],

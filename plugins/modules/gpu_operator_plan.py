@@ -208,20 +208,18 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.t9k.gpu.plugins.module_utils import (
-    _kube,
-    _operator_objects,
-    _operator_plan,
-    _operator_release,
-    _operator_state,
-    _operator_step,
-)
-from ansible_collections.t9k.gpu.plugins.module_utils import _operator_preflight as preflight
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import runner
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
-from ansible_collections.t9k.gpu.plugins.module_utils._operator_helm import helm_facts, helm_faults, pull_arguments
-from ansible_collections.t9k.gpu.plugins.module_utils._operator_wish import Wish, wish_of
+from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as kube_connect
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import objects as operator_objects
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import plan as operator_plan
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import preflight
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import release as operator_release
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import state as operator_state
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import step as operator_step
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.helm import helm_facts, helm_faults, pull_arguments
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wish, wish_of
 
 NEEDS_HELM = {"chart", "release", "manifests", "release_remove"}
 
@@ -239,9 +237,7 @@ class PlanRefusedError(Exception):
     """The joined faults; each of them was a GpuError's sentence."""
 
 
-def result_of(
-    state: _operator_state.ClusterState, wish: Wish, steps: tuple[_operator_step.Step, ...]
-) -> dict[str, Any]:
+def result_of(state: operator_state.ClusterState, wish: Wish, steps: tuple[operator_step.Step, ...]) -> dict[str, Any]:
     named = {f"{step.name} ({step.reason})": step for step in steps}
     summary = [f"{step.name}: {step.reason} (disturbs {step.disturbs})" for step in steps]
     change = Change(
@@ -258,7 +254,7 @@ def result_of(
         "server_version": state.server_version,
         "diff": change.diff if steps else {},
         "values": dict(wish.values),
-        "waiting": [each.to_dict() for each in _operator_plan.waiting(state, wish)],
+        "waiting": [each.to_dict() for each in operator_plan.waiting(state, wish)],
         "expect": {
             "nfd": expect.nfd,
             "configs": dict(expect.configs),
@@ -266,22 +262,22 @@ def result_of(
             "mig": dict(expect.mig),
         },
         "chart_description": f"t9k.gpu {wish.digest}".strip(),
-        "crd_version": _operator_release.crd_version(wish),
+        "crd_version": operator_release.crd_version(wish),
         "stuck_release": release.secret if release is not None and pending else "",
         "inventory": state.inventory.get("objects") or [],
-        "inventory_wanted": _operator_release.inventory_wanted(wish),
+        "inventory_wanted": operator_release.inventory_wanted(wish),
         "notes": list(preflight.warnings(state, wish)),
     }
 
 
 def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
     wish = wish_of(params)
-    api = _kube.connect(params)
-    paths = [_operator_objects.ref_of(item, wish.namespace).path for item in wish.objects]
+    api = kube_connect.connect(params)
+    paths = [operator_objects.ref_of(item, wish.namespace).path for item in wish.objects]
     with_secrets = bool(wish.pull_secrets) or not wish.present
-    state = _operator_state.read(api, wish.namespace, wish.release, paths, with_secrets)
+    state = operator_state.read(api, wish.namespace, wish.release, paths, with_secrets)
     faults = list(preflight.faults(state, wish, datetime.datetime.now(datetime.timezone.utc)))
-    steps = () if faults else _operator_plan.plan(state, wish)
+    steps = () if faults else operator_plan.plan(state, wish)
     helm: dict[str, Any] = {}
     if {step.name for step in steps} & NEEDS_HELM:
         helm = {**helm_facts(runner(module), wish.series), "pull": pull_arguments(wish.chart, wish.version)}
@@ -295,7 +291,7 @@ def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
 def argument_spec() -> dict[str, Any]:
     dicts = ("values", "images", "sharing", "queue", "node_sharing", "node_operands", "node_mig")
     return {
-        **_kube.ARGUMENT_SPEC,
+        **kube_connect.ARGUMENT_SPEC,
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "mode": {"type": "str", "choices": ["helm", "manifests"], "default": "helm"},
         "chart": {"type": "str", "required": True},

@@ -98,15 +98,15 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.t9k.gpu.plugins.module_utils import _kube
-from ansible_collections.t9k.gpu.plugins.module_utils import _operator_readiness as readiness
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
-from ansible_collections.t9k.gpu.plugins.module_utils._operator_blocked import last_events, unready
-from ansible_collections.t9k.gpu.plugins.module_utils._operator_node_readiness import Expect, Waiting
-from ansible_collections.t9k.gpu.plugins.module_utils._operator_state import ClusterState, Reader, read_workloads
+from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as kube_connect
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import readiness
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.blocked import last_events, unready
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import Expect, Waiting
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Reader, read_workloads
 
 
-def look(api: _kube.Api, params: dict[str, Any]) -> tuple[Waiting, ...]:
+def look(api: kube_connect.Api, params: dict[str, Any]) -> tuple[Waiting, ...]:
     """One look at the cluster."""
     reader = Reader(api)
     state = ClusterState(**read_workloads(reader, params["namespace"]))
@@ -122,7 +122,7 @@ def look(api: _kube.Api, params: dict[str, Any]) -> tuple[Waiting, ...]:
     return readiness.waiting(state, wanted)
 
 
-def reasons(api: _kube.Api, namespace: str) -> str:
+def reasons(api: kube_connect.Api, namespace: str) -> str:
     """What pods and events say; "" where reading them is not allowed."""
     reader = Reader(api)
     pods = unready(reader.listed(f"/api/v1/namespaces/{namespace}/pods"))
@@ -132,7 +132,7 @@ def reasons(api: _kube.Api, namespace: str) -> str:
 
 
 def run(params: dict[str, Any]) -> dict[str, Any]:
-    api = _kube.connect(params)
+    api = kube_connect.connect(params)
     start = time.monotonic()
     waiting = look(api, params)
     while waiting and time.monotonic() - start < params["timeout"]:
@@ -160,7 +160,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            **_kube.ARGUMENT_SPEC,
+            **kube_connect.ARGUMENT_SPEC,
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "namespace": {"type": "str", "default": "gpu-operator"},
             "expect": {"type": "dict", "default": {}},

@@ -106,20 +106,24 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.t9k.gpu.plugins.module_utils import _kube, _sharing, _sharing_map
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as kube_connect
+from ansible_collections.t9k.gpu.plugins.module_utils._sharing import configmap as sharing_configmap
+from ansible_collections.t9k.gpu.plugins.module_utils._sharing import documents as sharing_documents
 
 
-def present(api: _kube.Api, place: _sharing_map.Place, documents: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+def present(
+    api: kube_connect.Api, place: sharing_configmap.Place, documents: dict[str, Any], check_mode: bool
+) -> dict[str, Any]:
     found = api.get_or_none(place.config_map)
-    users = consumers(api, place) if _sharing_map.stale(found, documents) else []
-    steps = _sharing_map.plan(place, found, documents, users)
+    users = consumers(api, place) if sharing_configmap.stale(found, documents) else []
+    steps = sharing_configmap.plan(place, found, documents, users)
     if not check_mode:
         for step in steps:
             getattr(api, step.method)(step.path, step.body)
     before = None if found is None else found.get("data") or {}
-    change = difference(place, before, _sharing_map.data(documents, before or {}))
+    change = difference(place, before, sharing_configmap.data(documents, before or {}))
     return {
         "changed": bool(steps),
         "diff": change.diff,
@@ -128,19 +132,19 @@ def present(api: _kube.Api, place: _sharing_map.Place, documents: dict[str, Any]
     }
 
 
-def difference(place: _sharing_map.Place, before: dict[str, str] | None, after: dict[str, str] | None) -> Change:
-    return Change(f"ConfigMap {place.name}", _sharing_map.readable(before), _sharing_map.readable(after))
+def difference(place: sharing_configmap.Place, before: dict[str, str] | None, after: dict[str, str] | None) -> Change:
+    return Change(f"ConfigMap {place.name}", sharing_configmap.readable(before), sharing_configmap.readable(after))
 
 
 def described(document: dict[str, Any]) -> dict[str, Any]:
     return {
         "document": document,
-        "strategy": _sharing.strategy(document),
-        "per_gpu": _sharing.expected_resources(document, 1),
+        "strategy": sharing_documents.strategy(document),
+        "per_gpu": sharing_documents.expected_resources(document, 1),
     }
 
 
-def absent(api: _kube.Api, place: _sharing_map.Place, check_mode: bool) -> dict[str, Any]:
+def absent(api: kube_connect.Api, place: sharing_configmap.Place, check_mode: bool) -> dict[str, Any]:
     found = api.get_or_none(place.config_map)
     users = consumers(api, place) if found else []
     if users:
@@ -156,14 +160,14 @@ def absent(api: _kube.Api, place: _sharing_map.Place, check_mode: bool) -> dict[
     return {"changed": change.changed, "diff": change.diff, "restarted": []}
 
 
-def consumers(api: _kube.Api, place: _sharing_map.Place) -> list[str]:
-    return _sharing_map.consumers(api.list(place.daemonsets), place.name)
+def consumers(api: kube_connect.Api, place: sharing_configmap.Place) -> list[str]:
+    return sharing_configmap.consumers(api.list(place.daemonsets), place.name)
 
 
 def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
-    place = _sharing_map.Place(params["name"], params["namespace"])
-    documents = _sharing.documents(params["configs"] or {})
-    api = _kube.connect(params)
+    place = sharing_configmap.Place(params["name"], params["namespace"])
+    documents = sharing_documents.documents(params["configs"] or {})
+    api = kube_connect.connect(params)
     if params["state"] == "absent":
         result = absent(api, place, module.check_mode)
     else:
@@ -174,7 +178,7 @@ def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            **_kube.ARGUMENT_SPEC,
+            **kube_connect.ARGUMENT_SPEC,
             "configs": {"type": "dict"},
             "name": {"type": "str", "default": "time-slicing-config"},
             "namespace": {"type": "str", "default": "gpu-operator"},

@@ -86,18 +86,19 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.t9k.gpu.plugins.module_utils import _kube, _node_labels
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as kube_connect
+from ansible_collections.t9k.gpu.plugins.module_utils._kube import labels as kube_labels
 
 NODES = "/api/v1/nodes"
 
 
-def patch_all(api: _kube.Api, patches: tuple[_node_labels.NodePatch, ...], concurrency: int) -> None:
+def patch_all(api: kube_connect.Api, patches: tuple[kube_labels.NodePatch, ...], concurrency: int) -> None:
     """Send the patches; a fault says how many of them are done."""
     done = []
 
-    def send(patch: _node_labels.NodePatch) -> None:
+    def send(patch: kube_labels.NodePatch) -> None:
         answer = api.merge_patch(f"{NODES}/{patch.node}", patch.body, metadata_only=True)
         refused = patch.refused_by(answer["metadata"].get("labels") or {})
         if refused:
@@ -110,7 +111,7 @@ def patch_all(api: _kube.Api, patches: tuple[_node_labels.NodePatch, ...], concu
         done.append(patch.node)
 
     try:
-        _kube.in_parallel(send, patches, concurrency)
+        kube_connect.in_parallel(send, patches, concurrency)
     except GpuError as error:
         error.found += f"; {len(done)} of {len(patches)} nodes are patched, the next run does the rest"
         raise
@@ -119,12 +120,12 @@ def patch_all(api: _kube.Api, patches: tuple[_node_labels.NodePatch, ...], concu
 def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
     if not 1 <= params["concurrency"] <= 64:
         raise GpuError("concurrency from 1 to 64", str(params["concurrency"]), "the option 'concurrency'", "correct it")
-    wanted = _node_labels.normalised(params["nodes"], params["owned_keys"])
-    api = _kube.connect(params, params["concurrency"])
+    wanted = kube_labels.normalised(params["nodes"], params["owned_keys"])
+    api = kube_connect.connect(params, params["concurrency"])
     listed = api.list(NODES, metadata_only=True)
     present = {node["metadata"]["name"]: node["metadata"].get("labels") or {} for node in listed}
-    _node_labels.require_known(wanted, present, api.server)
-    patches = _node_labels.plan(wanted, params["owned_keys"], present)
+    kube_labels.require_known(wanted, present, api.server)
+    patches = kube_labels.plan(wanted, params["owned_keys"], present)
     if not module.check_mode:
         patch_all(api, patches, params["concurrency"])
     change = Change("node labels", {p.node: p.before for p in patches}, {p.node: p.after for p in patches})
@@ -139,7 +140,7 @@ def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            **_kube.ARGUMENT_SPEC,
+            **kube_connect.ARGUMENT_SPEC,
             "nodes": {"type": "dict", "required": True},
             "owned_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "concurrency": {"type": "int", "default": 8},

@@ -169,13 +169,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.t9k.gpu.plugins.module_utils import _modprobe, _nvidia_proc, _nvidia_smi, _pci
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run, runner
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._files import apply_file, read_text, under
-from ansible_collections.t9k.gpu.plugins.module_utils._gsp import Verdict, contradictions, decide
-from ansible_collections.t9k.gpu.plugins.module_utils._gsp_facts import (
+from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import (
     DEFAULT_PATH,
     OPTION,
     GspFacts,
@@ -183,6 +181,11 @@ from ansible_collections.t9k.gpu.plugins.module_utils._gsp_facts import (
     parse_modinfo,
     version_key,
 )
+from ansible_collections.t9k.gpu.plugins.module_utils._gsp.verdict import Verdict, contradictions, decide
+from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe as linux_modprobe
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import pci
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import proc as nvidia_proc
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import smi as nvidia_smi
 
 ROOT = "/"
 
@@ -190,9 +193,9 @@ ROOT = "/"
 def check_parameters(params: dict[str, Any]) -> None:
     """Faults of the task itself, before anything is read."""
     folder, name = os.path.split(params["path"])
-    if folder != _modprobe.DIRECTORIES[0] or not name.endswith(".conf"):
+    if folder != linux_modprobe.DIRECTORIES[0] or not name.endswith(".conf"):
         raise GpuError(
-            f"a file named *.conf in {_modprobe.DIRECTORIES[0]}", params["path"], "path", "modprobe reads no other"
+            f"a file named *.conf in {linux_modprobe.DIRECTORIES[0]}", params["path"], "path", "modprobe reads no other"
         )
     if params["driver_version"] is not None and not version_key(params["driver_version"]):
         raise GpuError("a driver version such as 535.183.01", params["driver_version"], "driver_version", "correct it")
@@ -200,10 +203,10 @@ def check_parameters(params: dict[str, Any]) -> None:
 
 def read_facts(params: dict[str, Any], run: Run) -> GspFacts:
     """The host's facts with what the user states over them."""
-    kernel = _nvidia_proc.read(ROOT)
-    report = _nvidia_smi.query(run, params["smi_timeout"]) if kernel.loaded else None
-    config = _modprobe.load(ROOT)
-    facts = collect(_pci.scan(ROOT), kernel, report, config, params["path"], ROOT)
+    kernel = nvidia_proc.read(ROOT)
+    report = nvidia_smi.query(run, params["smi_timeout"]) if kernel.loaded else None
+    config = linux_modprobe.load(ROOT)
+    facts = collect(pci.scan(ROOT), kernel, report, config, params["path"], ROOT)
     name = params["module_name"] or facts.module_name
     on_disk = run(["modinfo", name])
     version, flavour = parse_modinfo(on_disk.stdout) if on_disk.ok else (None, None)
@@ -225,9 +228,9 @@ def apply(module: AnsibleModule, verdict: Verdict, facts: GspFacts) -> Change:
     text = read_text(path)
     names = (facts.module_name, "nvidia")
     if verdict.action == "write" and verdict.value is not None:
-        return apply_file(module, path, _modprobe.with_option(text, names, OPTION, verdict.value))
+        return apply_file(module, path, linux_modprobe.with_option(text, names, OPTION, verdict.value))
     if verdict.action == "remove":
-        return apply_file(module, path, _modprobe.without_option(text, names, OPTION))
+        return apply_file(module, path, linux_modprobe.without_option(text, names, OPTION))
     return Change(path, text, text)
 
 

@@ -184,11 +184,11 @@ from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.t9k.gpu.plugins.module_utils import _apt
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run, runner
-from ansible_collections.t9k.gpu.plugins.module_utils._driver_packages import Request, branches, plan
+from ansible_collections.t9k.gpu.plugins.module_utils._debian import apt as debian_apt
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.os_release import read_os_release
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import Request, branches, plan
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
-from ansible_collections.t9k.gpu.plugins.module_utils._os_release import read_os_release
 
 if TYPE_CHECKING:
     from typing import Any
@@ -208,13 +208,13 @@ def request(params: dict[str, Any]) -> Request:
 
 def answer(params: dict[str, Any], run: Run) -> dict[str, Any]:
     wanted = request(params)
-    offer = _apt.catalogue(run, wanted.kernel_release)
+    offer = debian_apt.catalogue(run, wanted.kernel_release)
     if wanted.source == "local":
-        offer = _apt.local_catalogue(run, params["directory"], offer)
+        offer = debian_apt.local_catalogue(run, params["directory"], offer)
     planned = plan(wanted, offer)
     found: dict[str, Any] = {"plan": planned.to_dict(), "branches": list(branches(offer))}
     if params["transaction"] and not planned.faults:
-        found["transaction"] = _apt.transaction(run, planned.install, params["recommends"]).to_dict()
+        found["transaction"] = debian_apt.transaction(run, planned.install, params["recommends"]).to_dict()
     return found
 
 

@@ -233,9 +233,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.t9k.gpu.plugins.module_utils import _node_plan, _node_state
 from ansible_collections.t9k.gpu.plugins.module_utils._command import runner
-from ansible_collections.t9k.gpu.plugins.module_utils._driver_wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import result as driver_result
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import state as driver_state
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 
 SOURCE = {
     "kind": {"type": "str", "choices": ["distribution", "cuda", "mirror", "local"], "default": "distribution"},
@@ -283,11 +284,11 @@ NOTHING: dict[str, Any] = {
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     run = runner(module)
-    state = _node_state.read(run, module.params["smi_timeout"])
+    state = driver_state.read(run, module.params["smi_timeout"])
     if state is None:
         module.exit_json(changed=False, has_gpu=False, **NOTHING)
     else:
-        plan = _node_plan.make(run, state, Wanted.of(module.params), module.params["supported_os"])
+        plan = driver_result.make(run, state, Wanted.of(module.params), module.params["supported_os"])
         changed = module.check_mode and bool(plan["steps"])
         module.exit_json(changed=changed, has_gpu=True, **{**plan, "diff": plan["diff"] if module.check_mode else []})
 

@@ -191,18 +191,16 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.t9k.gpu.plugins.module_utils import (
-    _nvbandwidth,
-    _nvidia_smi,
-    _p2p,
-    _p2p_build,
-    _p2p_host,
-    _topology,
-)
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run, runner
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
-from ansible_collections.t9k.gpu.plugins.module_utils._p2p_evidence import Evidence, Threshold
-from ansible_collections.t9k.gpu.plugins.module_utils._p2p_judge import judge
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import smi as nvidia_smi
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import topology as nvidia_topology
+from ansible_collections.t9k.gpu.plugins.module_utils._p2p import build as p2p_build
+from ansible_collections.t9k.gpu.plugins.module_utils._p2p import host as p2p_host
+from ansible_collections.t9k.gpu.plugins.module_utils._p2p import nvbandwidth as p2p_nvbandwidth
+from ansible_collections.t9k.gpu.plugins.module_utils._p2p import samples as p2p_samples
+from ansible_collections.t9k.gpu.plugins.module_utils._p2p.evidence import Evidence, Threshold
+from ansible_collections.t9k.gpu.plugins.module_utils._p2p.judge import judge
 
 THRESHOLDS = {
     "product_name": {"type": "str", "required": True},
@@ -239,20 +237,20 @@ def program(params: dict[str, Any], run: Run, check_mode: bool) -> tuple[str, bo
                 "the built test", "no such file", params["binary"], "correct binary, or leave it out to build"
             )
         return params["binary"], False
-    source = _p2p_build.find_source(params["tool"], params["source"])
-    nvcc, version = _p2p_build.find_nvcc(run, params["nvcc"])
-    architectures = _p2p_build.cuda_architectures(run, params["cuda_architectures"])
-    target = _p2p_build.cached(source, version, architectures, params["cache_dir"])
+    source = p2p_build.find_source(params["tool"], params["source"])
+    nvcc, version = p2p_build.find_nvcc(run, params["nvcc"])
+    architectures = p2p_build.cuda_architectures(run, params["cuda_architectures"])
+    target = p2p_build.cached(source, version, architectures, params["cache_dir"])
     if target.is_file():
         return str(target), False
     if not check_mode:
-        _p2p_build.build(run, source, nvcc, architectures, target, params["timeout"])
+        p2p_build.build(run, source, nvcc, architectures, target, params["timeout"])
     return str(target), True
 
 
 def idle_gpus(run: Run, force: bool) -> tuple[Any, ...]:
     """The GPUs, which must be idle and whole unless the user says otherwise."""
-    report = _nvidia_smi.query(run, 60)
+    report = nvidia_smi.query(run, 60)
     if report.status != "ok":
         raise GpuError(
             "working GPUs to test", f"{report.status}: {report.message}", "nvidia-smi", "repair the driver first"
@@ -265,17 +263,17 @@ def idle_gpus(run: Run, force: bool) -> tuple[Any, ...]:
     return report.gpus
 
 
-def measure(params: dict[str, Any], run: Run, binary: str, gpus: tuple[Any, ...]) -> _p2p.Report:
+def measure(params: dict[str, Any], run: Run, binary: str, gpus: tuple[Any, ...]) -> p2p_samples.Report:
     """One run of the test, read. CUDA's numbers are made to follow the bus, as nvidia-smi's do."""
-    nvbandwidth = params["tool"] == _p2p_build.NVBANDWIDTH
-    arguments = _nvbandwidth.ARGUMENTS if nvbandwidth else ()
+    nvbandwidth = params["tool"] == p2p_build.NVBANDWIDTH
+    arguments = p2p_nvbandwidth.ARGUMENTS if nvbandwidth else ()
     result = run(["env", "CUDA_DEVICE_ORDER=PCI_BUS_ID", binary, *arguments], timeout_s=params["timeout"])
     if nvbandwidth:
-        report = _nvbandwidth.parse(result.stdout).to_report()
-        listed = tuple(_p2p.Device(gpu.index, gpu.product_name or "", gpu.pci_address or "") for gpu in gpus)
+        report = p2p_nvbandwidth.parse(result.stdout).to_report()
+        listed = tuple(p2p_samples.Device(gpu.index, gpu.product_name or "", gpu.pci_address or "") for gpu in gpus)
         report = replace(report, devices=report.devices or listed)
     else:
-        report = _p2p.parse(f"{result.stdout}\n{result.stderr}")
+        report = p2p_samples.parse(f"{result.stdout}\n{result.stderr}")
     if result.timed_out:
         return replace(report, errors=(*report.errors, f"no end within {params['timeout']} s"))
     if not result.ok and not report.errors:
@@ -289,7 +287,7 @@ def links(run: Run, gpus: tuple[Any, ...]) -> tuple[tuple[tuple[str, ...], ...],
     if len(gpus) < 2:
         return (), []
     try:
-        return _topology.query(run).links, []
+        return nvidia_topology.query(run).links, []
     except GpuError as error:
         return (), [f"The topology is not known, so all pairs are compared with all. {error}"]
 
@@ -303,7 +301,7 @@ def test(params: dict[str, Any], run: Run, binary: str) -> dict[str, Any]:
     verdict = judge(Evidence(report, matrix, thresholds, params["require_peer_access"], len(gpus)))
     found = unknown
     if len(gpus) > 1:
-        found = unknown + _p2p_host.cautions(gpu.pci_address or "" for gpu in gpus)
+        found = unknown + p2p_host.cautions(gpu.pci_address or "" for gpu in gpus)
     return {
         **report.to_dict(),
         **verdict.to_dict(),

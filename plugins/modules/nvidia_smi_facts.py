@@ -254,25 +254,23 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.t9k.gpu.plugins.module_utils import (
-    _nvidia_proc,
-    _nvidia_smi,
-    _nvidia_smi_facts,
-    _pci,
-    _topology,
-)
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run, runner
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import facts as nvidia_facts
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import pci as nvidia_pci
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import proc as nvidia_proc
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import smi as nvidia_smi
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import topology as nvidia_topology
 
 
 def read(run: Run, topology: bool, timeout_s: int, root: str = "/") -> tuple[dict[str, Any], list[str]]:
     """The facts, and warnings about what could not be read."""
-    module = _nvidia_proc.read(root)
-    report = _nvidia_smi.complete(_nvidia_smi.query(run, timeout_s), module)
-    facts = _nvidia_smi_facts.facts(_pci.scan(root), module, report)
+    module = nvidia_proc.read(root)
+    report = nvidia_smi.complete(nvidia_smi.query(run, timeout_s), module)
+    facts = nvidia_facts.facts(nvidia_pci.scan(root), module, report)
     if topology and report.gpus:
         try:
-            facts["topology"] = _topology.query(run, timeout_s).to_dict()
+            facts["topology"] = nvidia_topology.query(run, timeout_s).to_dict()
         except GpuError as error:
             return facts, [str(error)]
     return facts, []

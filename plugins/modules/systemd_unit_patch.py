@@ -183,7 +183,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run, runner
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._files import apply_file, under
-from ansible_collections.t9k.gpu.plugins.module_utils._systemd_unit import (
+from ansible_collections.t9k.gpu.plugins.module_utils._linux.systemd_unit import (
     DEFAULT_DROP_IN,
     DropInPlan,
     Unit,

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.t9k.gpu.plugins.module_utils import _kube
+from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as kube_connect
 
 Answer = tuple[int, dict[str, str], Any]
 
@@ -167,5 +167,5 @@ def player(module: ModuleType, fake: FakeApi, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("ansible.module_utils.basic.AnsibleModule.exit_json", end)
     monkeypatch.setattr("ansible.module_utils.basic.AnsibleModule.fail_json", fail)
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/does/not/exist")
-    monkeypatch.setattr(_kube.Retry, "pause_s", lambda *_args: 0.0)
+    monkeypatch.setattr(kube_connect.Retry, "pause_s", lambda *_args: 0.0)
     return play

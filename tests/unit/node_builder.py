@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ansible_collections.t9k.gpu.plugins.module_utils import _driver_files, _modprobe, _nvidia_smi, _systemd_unit
-from ansible_collections.t9k.gpu.plugins.module_utils._dpkg import Package
-from ansible_collections.t9k.gpu.plugins.module_utils._driver_packages import PackagePlan
-from ansible_collections.t9k.gpu.plugins.module_utils._driver_plan import Step
-from ansible_collections.t9k.gpu.plugins.module_utils._gsp_facts import DEFAULT_PATH, OPTION, GspFacts
-from ansible_collections.t9k.gpu.plugins.module_utils._installed_driver import find
-from ansible_collections.t9k.gpu.plugins.module_utils._modprobe import Setting
-from ansible_collections.t9k.gpu.plugins.module_utils._node_state import NodeState, System
-from ansible_collections.t9k.gpu.plugins.module_utils._nvidia_proc import KernelModule
-from ansible_collections.t9k.gpu.plugins.module_utils._nvidia_smi import SmiReport
-from ansible_collections.t9k.gpu.plugins.module_utils._pci import PciDevice
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import find
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import PackagePlan
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Step
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState, System
+from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import DEFAULT_PATH, OPTION, GspFacts
+from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe as linux_modprobe
+from ansible_collections.t9k.gpu.plugins.module_utils._linux import systemd_unit
+from ansible_collections.t9k.gpu.plugins.module_utils._linux.modprobe import Setting
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import smi as nvidia_smi
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.pci import PciDevice
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.proc import KernelModule
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.smi import SmiReport
 
 A40 = PciDevice("0000:18:00.0", "10de", "2235", "030200", None, 0)
 KERNEL = "5.15.0-91-generic"
 BUILT, LATER = 1000.0, 2000.0
-UNIT = _systemd_unit.Unit(
+UNIT = systemd_unit.Unit(
     "nvidia-persistenced.service",
-    _systemd_unit.Source(
+    systemd_unit.Source(
         "/lib/systemd/system/nvidia-persistenced.service",
         "[Service]\nExecStart=/usr/bin/nvidia-persistenced --user nvpd\n[Install]\nWantedBy=multi-user.target\n",
     ),
@@ -48,8 +51,8 @@ def bare_node() -> NodeState:
     system = System(
         "ubuntu", "22.04", "jammy", "Ubuntu 22.04", KERNEL, "the-boot", None, False, 50000, False, BUILT, BUILT
     )
-    report = SmiReport("not_installed", _nvidia_smi.MEANINGS["not_installed"])
-    files: dict[str, str | None] = dict.fromkeys((*_driver_files.OURS, _driver_files.CORDON_MARK))
+    report = SmiReport("not_installed", nvidia_smi.MEANINGS["not_installed"])
+    files: dict[str, str | None] = dict.fromkeys((*driver_files.OURS, driver_files.CORDON_MARK))
     facts = GspFacts(architectures=("Ampere",))
     return NodeState(system, (A40,), packages, None, KernelModule(False), report, None, False, facts, None, files, None)
 
@@ -59,7 +62,9 @@ def finished_node(version: str) -> NodeState:
     bare = bare_node()
     steps = [
         Step(
-            "files", "", data={"files": [{"path": _modprobe.BLACKLIST_PATH, "content": _modprobe.render_blacklist()}]}
+            "files",
+            "",
+            data={"files": [{"path": linux_modprobe.BLACKLIST_PATH, "content": linux_modprobe.render_blacklist()}]},
         ),
         Step("install", "", data={"packages": list(package_plan(version).packages)}),
         Step("hold", "", data={"state": "held"}),
@@ -83,7 +88,7 @@ def _same(state: NodeState, _step: Step) -> NodeState:
 def _files(state: NodeState, step: Step) -> NodeState:
     files = {**state.files, **{file["path"]: file["content"] for file in step.data["files"]}}
     settings = state.gsp_facts.settings if files[DEFAULT_PATH] else ()
-    touched = _modprobe.BLACKLIST_PATH in {file["path"] for file in step.data["files"]}
+    touched = linux_modprobe.BLACKLIST_PATH in {file["path"] for file in step.data["files"]}
     stamp = LATER if touched else state.modprobe_mtime
     return replace(state, files=files, gsp_facts=replace(state.gsp_facts, settings=settings), modprobe_mtime=stamp)
 
@@ -134,7 +139,7 @@ def _reboot(state: NodeState, _step: Step) -> NodeState:
 def _smi(version: str) -> SmiReport:
     """One A40 with persistence mode on, by way of the parser, so that every field is there."""
     gpu = "<gpu id='00000000:18:00.0'><product_name>NVIDIA A40</product_name><persistence_mode>Enabled</persistence_mode></gpu>"
-    return _nvidia_smi.parse(
+    return nvidia_smi.parse(
         f"<?xml version='1.0'?><nvidia_smi_log><driver_version>{version}</driver_version>{gpu}</nvidia_smi_log>"
     )
 

@@ -1,4 +1,4 @@
-"""A node's file system in a folder, made from captures, and its nvidia-smi as a table: what ``_node_state.read`` reads."""
+"""A node's file system in a folder, made from captures, and its nvidia-smi as a table: what ``_driver.state.read`` reads."""
 
 from __future__ import annotations
 

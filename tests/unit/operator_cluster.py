@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.t9k.gpu.plugins.module_utils import _operator_wish
-from ansible_collections.t9k.gpu.plugins.module_utils._operator_state import (
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import wanted as operator_wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
     CRD_COUNT,
     CRD_VERSION,
     MANAGED_BY,
@@ -64,8 +64,8 @@ def params(**more: Any) -> dict[str, Any]:
     }
 
 
-def wish(**more: Any) -> _operator_wish.Wish:
-    return _operator_wish.wish_of(params(**more))
+def wish(**more: Any) -> operator_wanted.Wish:
+    return operator_wanted.wish_of(params(**more))
 
 
 def node(name: str, gpus: int = 0, allocatable: dict[str, str] | None = None, **labels: str) -> dict[str, Any]:

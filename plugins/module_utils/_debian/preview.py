@@ -1,0 +1,110 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""apt as it will see the world once a source is added and its lists are fresh, without touching the node's own apt.
+
+A plan must name the packages it will install, also in check mode and also where the source is not configured yet.
+So the metadata goes to a private folder that is gone afterwards. Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ansible_collections.t9k.gpu.plugins.module_utils._command import Result, Run
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+
+UPDATE_TIMEOUT_S = 600
+_FETCH = "/usr/lib/apt/apt-helper"
+_ARMOUR = "-----BEGIN PGP"
+#: What the distribution runs around an update (stamps, caches of other tools) would touch the node.
+_HOOKS = tuple(f"APT::Update::{when}-Invoke{what}" for when in ("Pre", "Post") for what in ("", "-Success", "-Stats"))
+
+
+@contextlib.contextmanager
+def preview(run: Run, extra: Entry | None, own_file: str) -> Iterator[Run]:
+    """A ``Run`` whose apt commands see ``extra`` in the place of ``own_file``, with lists fetched just now."""
+    with tempfile.TemporaryDirectory(prefix="t9k-gpu-apt-", dir="/var/tmp") as folder:
+        place = Path(folder)
+        place.chmod(0o755)  # apt fetches as the user _apt
+        extra = None if extra is None else replace(extra, signed_by=_key(run, place, extra.signed_by))
+        _lay_out(place, extra, Path(own_file).name)
+        configuration = str(place / "apt.conf")
+
+        def run_with_configuration(argv: list[str], timeout_s: int | None = None, stdin: str | None = None) -> Result:
+            if argv[0].startswith("apt-"):
+                argv = [argv[0], f"--config-file={configuration}", *argv[1:]]
+            return run(argv, timeout_s=timeout_s, stdin=stdin)
+
+        _update(run_with_configuration)
+        yield run_with_configuration
+
+
+def _lay_out(place: Path, extra: Entry | None, own_name: str) -> None:
+    _copy("/etc/apt/sources.list.d", place / "parts", leave_out=(own_name,))
+    _copy("/var/lib/apt/lists", place / "lists", leave_out=("lock", "partial"))
+    (place / "lists/partial").mkdir()
+    (place / "cache/archives/partial").mkdir(parents=True)
+    if extra is not None:
+        (place / "parts" / own_name).write_text(stanza(extra), encoding="utf-8")
+    (place / "apt.conf").write_text(
+        f'Dir::Etc::SourceParts "{place}/parts";\nDir::State::Lists "{place}/lists";\nDir::Cache "{place}/cache";\n'
+        + "".join(f"#clear {hook};\n" for hook in _HOOKS),
+        encoding="utf-8",
+    )
+
+
+def _key(run: Run, place: Path, key: str | None) -> str | None:
+    """A path apt can read: a key given by address is fetched by apt's own means, one given as text is written down."""
+    if not key or key.startswith("/"):
+        return key
+    file = place / "key"
+    if key.lstrip().startswith(_ARMOUR):
+        lines = ["" if line.strip() == "." else line.strip() for line in key.strip().splitlines()]
+        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    else:
+        done = run([_FETCH, "download-file", key, str(file)], timeout_s=120)
+        if not done.ok:
+            raise GpuError(
+                "the key of the source",
+                done.stderr.strip()[-300:],
+                key,
+                "check the address, or give a path on the node",
+            )
+    named = place / ("key.asc" if file.read_bytes().lstrip().startswith(_ARMOUR.encode()) else "key.gpg")
+    file.rename(named)
+    named.chmod(0o644)
+    return str(named)
+
+
+def _copy(folder: str, place: Path, leave_out: tuple[str, ...]) -> None:
+    """The node's files, but for the collection's own, which the plan may be about to change."""
+    place.mkdir()
+    if Path(folder).is_dir():
+        ignore = shutil.ignore_patterns(*leave_out)
+        shutil.copytree(folder, place, ignore=ignore, ignore_dangling_symlinks=True, dirs_exist_ok=True)
+
+
+def stanza(entry: Entry) -> str:
+    key = f"Signed-By: {entry.signed_by}\n" if entry.signed_by else ""
+    return (
+        f"Types: deb\nURIs: {' '.join(entry.uris)}\nSuites: {' '.join(entry.suites)}\n"
+        f"Components: {' '.join(entry.components)}\n{key}"
+    )
+
+
+def _update(run: Run) -> None:
+    done = run(["apt-get", "update", "-q", "-o", "APT::Update::Error-Mode=any"], timeout_s=UPDATE_TIMEOUT_S)
+    if not done.ok:
+        complaints = [line for line in done.stderr.splitlines() if line.startswith(("E:", "W:"))]
+        raise GpuError(
+            "fresh package lists",
+            " ".join(complaints[:3]) or f"apt-get update ended with {done.rc}",
+            "apt-get update",
+            "mend the sources in /etc/apt or the way to them (proxy, mirror), then run again",
+        )

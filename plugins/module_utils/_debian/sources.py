@@ -1,0 +1,101 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""apt's source entries, in both of their formats, and the one entry the driver may need besides them. Pure but for ``read``.
+
+Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text, under
+
+_ONE_LINE = re.compile(r"^deb\s+(?:\[(?P<options>[^\]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s*(?P<components>[^#]*)")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One enabled source of binary packages."""
+
+    uris: tuple[str, ...]
+    suites: tuple[str, ...]
+    components: tuple[str, ...]
+    signed_by: str | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """In the words of ``ansible.builtin.deb822_repository``."""
+        fields: dict[str, object] = {
+            "uris": list(self.uris),
+            "suites": list(self.suites),
+            "components": list(self.components),
+        }
+        return {**fields, "signed_by": self.signed_by} if self.signed_by else fields
+
+    def same_place(self, other: Entry) -> bool:
+        """Everything but the key: ``deb822_repository`` stores a key given by address under a path of its own."""
+        return (set(self.uris), set(self.suites), set(self.components)) == (
+            set(other.uris),
+            set(other.suites),
+            set(other.components),
+        )
+
+
+def read(root: str, leave_out: str) -> tuple[Entry, ...]:
+    """Every enabled entry of ``/etc/apt`` below ``root``, but for those of the file ``leave_out``."""
+    parts = sorted(under(root, "/etc/apt/sources.list.d").glob("*"))
+    files = [under(root, "/etc/apt/sources.list"), *(p for p in parts if p != under(root, leave_out))]
+    return tuple(entry for path in files for entry in parse(read_text(path) or "", deb822=path.suffix == ".sources"))
+
+
+def parse(text: str, deb822: bool) -> tuple[Entry, ...]:
+    return tuple(_deb822(text) if deb822 else _one_line(text))
+
+
+def _one_line(text: str) -> Iterator[Entry]:
+    for line in text.splitlines():
+        match = _ONE_LINE.match(line.strip())
+        if match:
+            key = re.search(r"signed-by=(\S+)", match["options"] or "")
+            yield Entry((match["uri"],), (match["suite"],), tuple(match["components"].split()), key[1] if key else None)
+
+
+def _deb822(text: str) -> Iterator[Entry]:
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    for stanza in re.split(r"\n\s*\n", "\n".join(lines)):
+        fields = _fields(stanza)
+        if "deb" in fields.get("types", "").split() and fields.get("enabled", "yes").lower() in ("yes", "true", "1"):
+            yield Entry(
+                tuple(fields.get("uris", "").split()),
+                tuple(fields.get("suites", "").split()),
+                tuple(fields.get("components", "").split()),
+                fields.get("signed-by") or None,
+            )
+
+
+def _fields(stanza: str) -> dict[str, str]:
+    """Field names in lower case; continuation lines are joined to their field."""
+    fields: dict[str, str] = {}
+    name = ""
+    for line in stanza.splitlines():
+        if line[:1].isspace():
+            fields[name] = f"{fields.get(name, '')}\n{line.strip()}".strip()
+        elif ":" in line:
+            name, _colon, value = line.partition(":")
+            name = name.lower()
+            fields[name] = value.strip()
+    return fields
+
+
+def extra_components(entries: Iterable[Entry], codename: str, needed: Iterable[str]) -> Entry | None:
+    """The entry that adds the components the distribution's own sources lack, from the very mirror they use.
+
+    None if nothing lacks, or if there is no entry of this release to take the mirror from.
+    """
+    own = [entry for entry in entries if codename in entry.suites]
+    lacking = tuple(name for name in needed if not any(name in entry.components for entry in own))
+    if not own or not lacking:
+        return None
+    return Entry(own[0].uris, (codename,), lacking, own[0].signed_by)

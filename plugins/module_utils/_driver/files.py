@@ -1,0 +1,63 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The small files the driver role keeps on a node: where they are and what they say. Pure.
+
+Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import DEFAULT_PATH
+from ansible_collections.t9k.gpu.plugins.module_utils._linux.modprobe import BLACKLIST_PATH
+from ansible_collections.t9k.gpu.plugins.module_utils._linux.systemd_unit import DEFAULT_DROP_IN
+
+HEADER = "# Kept by the Ansible collection t9k.gpu, role driver: changes made here are undone.\n"
+
+PREFERENCES = "/etc/apt/preferences.d/t9k-gpu-driver"
+UNATTENDED = "/etc/apt/apt.conf.d/52t9k-gpu-driver"
+SOURCES = "/etc/apt/sources.list.d/t9k-gpu-driver.sources"
+#: Where ``deb822_repository`` leaves a key that was given by address.
+KEYRINGS = ("/etc/apt/keyrings/t9k-gpu-driver.asc", "/etc/apt/keyrings/t9k-gpu-driver.gpg")
+#: Written before a node is drained, taken away after it is let in again: what an interrupted run must still give back.
+CORDON_MARK = "/var/lib/t9k-gpu/cordoned"
+#: Driver version and boot id of the last reboot that this collection asked for.
+REBOOT_MARK = "/var/lib/t9k-gpu/rebooted"
+PERSISTENCE = f"/etc/systemd/system/nvidia-persistenced.service.d/{DEFAULT_DROP_IN}"
+#: What removing the driver takes away with it.
+OURS = (BLACKLIST_PATH, DEFAULT_PATH, PREFERENCES, UNATTENDED, SOURCES, *KEYRINGS, PERSISTENCE, REBOOT_MARK)
+
+#: Package names that belong to the driver, in apt's glob form.
+_PACKAGES = (
+    "nvidia-*",
+    "libnvidia-*",
+    "libcuda1*",
+    "libnvcuvid*",
+    "libnvoptix*",
+    "firmware-nvidia-gsp*",
+    "linux-objects-nvidia-*",
+    "linux-signatures-nvidia-*",
+    "linux-modules-nvidia-*",
+    "xserver-xorg-video-nvidia*",
+)
+
+
+def preferences(driver_version: str) -> str:
+    """An apt pin of the driver's family to one upstream version, above every archive's own priority.
+
+    Packages of other projects that share the prefix (the container toolkit) have no version of this form, so the pin
+    leaves them alone. The version is an expression: a glob with a star at both ends matches nothing, since apt takes the
+    last one for a prefix match and the first one literally.
+    """
+    names = " ".join(name for name in _PACKAGES if not name.startswith("linux-"))
+    version = driver_version.replace(".", r"\.")
+    return f"{HEADER}Package: {names}\nPin: version /^([0-9]+:)?{version}-/\nPin-Priority: 1001\n"
+
+
+def unattended() -> str:
+    """Keeps unattended-upgrades off the driver: python regular expressions, matched from the start of a name.
+
+    The container toolkit shares the prefix, but its fixes must not wait for the driver.
+    """
+    stems = (name.rstrip("*") for name in _PACKAGES)
+    lines = "".join(f'    "{stem}{"(?!container)" if stem.endswith("nvidia-") else ""}";\n' for stem in stems)
+    return f"{HEADER.replace('#', '//', 1)}Unattended-Upgrade::Package-Blacklist {{\n{lines}}};\n"

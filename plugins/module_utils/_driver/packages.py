@@ -1,0 +1,307 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which packages, at which versions, make up the driver that was asked for: a pure function of request and catalogue.
+
+Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Available, Catalogue, make_catalogue
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.version import branch, driver_version
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.closure import closure, fulfils
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.naming import (
+    CUDA_ORIGIN,
+    DRIVER_NAME,
+    SUPPORTED,
+    Naming,
+    namings,
+)
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted, on which system."""
+
+    os_id: str
+    os_version: str
+    codename: str
+    kernel_release: str
+    branch: str
+    version: str | None = None
+    flavour: str = "server"
+    kernel_modules: str = "proprietary"
+    module_build: str = "auto"
+    source: str = "distribution"
+    fabric_manager: bool = False
+    headers: str = "required"
+
+
+@dataclass(frozen=True)
+class PackagePlan:
+    """One transaction.
+
+    ``packages``       every package of the driver's family, pinned: ``name=version``
+    ``install``        the same as apt-get's arguments: the path of a .deb file where it comes from a folder
+    ``roots``          the names that were chosen; the others follow from dependencies
+    ``driver_version`` what ``nvidia-smi`` will say
+    ``faults``         why this cannot be installed yet, each a whole sentence
+    """
+
+    packages: tuple[str, ...]
+    install: tuple[str, ...]
+    roots: tuple[str, ...]
+    driver_version: str
+    branch: str
+    kernel_modules: str
+    module_build: str
+    notes: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def plan(request: Request, catalogue: Catalogue) -> PackagePlan:
+    """The package set. GpuError where the request fits nothing on offer; what a host lacks is listed in ``faults``."""
+    _refuse_system(request)
+    offer = _of_source(request, catalogue)
+    request, naming, driver, notes = _driver(request, offer)
+    roots, build, more_notes = _kernel_modules(request, offer, naming, driver)
+    faults: list[str] = []
+    if request.fabric_manager:
+        roots += _fabric_manager(request, offer, naming, driver, faults)
+    if build == "dkms":
+        roots += _headers(request, offer, faults)
+    chosen = closure(roots, offer, driver_version(driver.version) or "")
+    return PackagePlan(
+        packages=tuple(f"{entry.name}={entry.version}" for entry in chosen),
+        install=tuple(entry.path or f"{entry.name}={entry.version}" for entry in chosen),
+        roots=tuple(entry.name for entry in roots),
+        driver_version=driver_version(driver.version) or driver.version,
+        branch=request.branch,
+        kernel_modules=request.kernel_modules,
+        module_build=build,
+        notes=(*notes, *more_notes),
+        faults=tuple(faults),
+    )
+
+
+def _refuse_system(request: Request) -> None:
+    if request.os_version not in SUPPORTED.get(request.os_id, ()):
+        raise GpuError(
+            "a supported system: " + ", ".join(f"{name} {v}" for name, vs in SUPPORTED.items() for v in vs),
+            f"{request.os_id} {request.os_version}",
+            "/etc/os-release",
+            "install one of these systems, or install the driver by hand",
+        )
+
+
+def _of_source(request: Request, catalogue: Catalogue) -> Catalogue:
+    """The same name may be in the distribution and in NVIDIA's repository: keep the versions of the source meant."""
+    if request.source not in ("distribution", "cuda"):
+        return catalogue
+    wanted = request.source == "cuda"
+    entries = [entry for found in catalogue.entries.values() for entry in found]
+    if wanted and not any(_from_cuda(entry) for entry in entries):
+        return catalogue  # the repository is there under an address of one's own
+    kept = [e for e in entries if e.name.startswith("linux-") or not e.origins or _from_cuda(e) is wanted]
+    there = {(entry.name, entry.version) for entry in kept}
+    candidates = {name: v for name, v in catalogue.candidates.items() if (name, v) in there}
+    return make_catalogue(kept, candidates)
+
+
+def _from_cuda(entry: Available) -> bool:
+    return any(CUDA_ORIGIN.search(origin) for origin in entry.origins)
+
+
+def _fill(template: str, request: Request) -> str:
+    return template.format(
+        b=request.branch, o="-open" if request.kernel_modules == "open" else "", r=request.kernel_release
+    )
+
+
+def _driver(request: Request, offer: Catalogue) -> tuple[Request, Naming, Available, list[str]]:
+    """The package that carries the driver's version, transitional packages followed to where they lead."""
+    for naming in namings(request.os_id, request.flavour, request.source):
+        name = _fill(naming.driver, request)
+        found = [
+            e for e in offer.versions(name) if _is_branch(e, name, request) and request.kernel_modules in naming.dkms
+        ]
+        fitting = [entry for entry in found if _is_version(entry, request.version)]
+        if fitting and fitting[0].transitional:
+            return _follow(request, offer, fitting[0])
+        if fitting:
+            return request, naming, fitting[0], []
+        if found and request.version:
+            _refuse_version(request, name, found)
+    raise GpuError(
+        f"the {request.flavour} driver of branch {request.branch} with {request.kernel_modules} kernel modules"
+        f" from {request.source}",
+        f"branches {', '.join(branches(offer)) or 'none at all'}",
+        f"apt's metadata on {request.os_id} {request.os_version}",
+        "ask for one of these, or set up the source that has it and refresh apt's lists",
+    )
+
+
+def _is_branch(entry: Available, name: str, request: Request) -> bool:
+    """A name with the branch in it may lead elsewhere (transitional); one without is judged by its version."""
+    return request.branch in name or branch(entry.version) == request.branch
+
+
+def _is_version(entry: Available, version: str | None) -> bool:
+    """A transitional package keeps the old version in its own: it is never the version asked for."""
+    if version is None:
+        return True
+    return not entry.transitional and version in (entry.version, driver_version(entry.version))
+
+
+def _refuse_version(request: Request, name: str, found: list[Available]) -> None:
+    versions = ", ".join(e.version + (" (only leads to another branch)" if e.transitional else "") for e in found)
+    raise GpuError(
+        f"version {request.version} of {name}",
+        f"versions {versions}",
+        "apt's metadata",
+        "ask for one of these, or add a source (a mirror or a snapshot of it) that still has the version",
+    )
+
+
+def _follow(request: Request, offer: Catalogue, entry: Available) -> tuple[Request, Naming, Available, list[str]]:
+    for name, _relation, _version in (relation for group in entry.depends for relation in group):
+        match = DRIVER_NAME.fullmatch(name)
+        if match and match["branch"] and match["branch"] != request.branch:
+            onward = replace(request, branch=match["branch"], flavour="server" if match["server"] else "desktop")
+            request, naming, driver, notes = _driver(onward, offer)
+            return request, naming, driver, [f"{entry.name} is a transitional package and leads to {name}", *notes]
+    raise GpuError(
+        f"the driver behind the transitional package {entry.name}",
+        "no other branch among its dependencies",
+        f"apt's metadata of version {entry.version}",
+        "ask for another branch: " + ", ".join(branches(offer)),
+    )
+
+
+def branches(offer: Catalogue) -> tuple[str, ...]:
+    """Every branch on offer with its own driver, such as ``535`` and ``535-server``; transitional ones left out."""
+    found = set()
+    for name, entries in offer.entries.items():
+        match = DRIVER_NAME.fullmatch(name)
+        if match:
+            suffix = match["server"] or ""
+            found |= {(match["branch"] or branch(e.version)) + suffix for e in entries if not e.transitional}
+    return tuple(sorted(found))
+
+
+def _kernel_modules(
+    request: Request, offer: Catalogue, naming: Naming, driver: Available
+) -> tuple[list[Available], str, list[str]]:
+    """The roots, and whether the modules come built. Built ones only for the exact kernel and the exact driver."""
+    version = driver_version(driver.version) or ""
+    roots = [_at(offer, _fill(name, request), version, request) for name in naming.roots]
+    if request.module_build != "dkms":
+        module, reason = _prebuilt(request, offer, naming, version)
+        if module:
+            return _without_dkms(request, offer, naming, [*roots, module], version), "prebuilt", []
+        if request.module_build == "prebuilt":
+            raise GpuError(
+                f"pre-built modules of driver {version} for kernel {request.kernel_release}",
+                reason,
+                "apt's metadata",
+                "boot a kernel that has them, or set the module build to auto or dkms",
+            )
+        notes = [f"kernel modules are built by dkms: {reason}"] if naming.prebuilt else []
+    else:
+        notes = []
+    return [*roots, _at(offer, _fill(naming.dkms[request.kernel_modules], request), version, request)], "dkms", notes
+
+
+def _prebuilt(request: Request, offer: Catalogue, naming: Naming, version: str) -> tuple[Available | None, str]:
+    if not naming.prebuilt:
+        return None, f"{request.os_id} and this source have no pre-built modules"
+    name = _fill(naming.prebuilt, request)
+    found = offer.versions(name)
+    for entry in found:
+        if _fits(entry, offer, version):
+            return entry, ""
+    return None, f"{name} is for another driver version" if found else f"there is no {name}"
+
+
+def _fits(module: Available, offer: Catalogue, version: str) -> bool:
+    """The modules' package names the driver only through its bounds on the common files."""
+    bounds = [r for group in module.depends for r in group if r[0].startswith("nvidia-kernel-common-")]
+    commons = [
+        e for name in {r[0] for r in bounds} for e in offer.versions(name) if driver_version(e.version) == version
+    ]
+    return any(all(fulfils(common, bound) for bound in bounds) for common in commons) if bounds else False
+
+
+def _without_dkms(
+    request: Request, offer: Catalogue, naming: Naming, roots: list[Available], version: str
+) -> list[Available]:
+    dkms = _fill(naming.dkms[request.kernel_modules], request)
+    if not any(entry.name == dkms for entry in closure(roots, offer, version)):
+        return roots
+    names = [_fill(name, request) for name in naming.no_dkms]
+    if request.flavour != "server" or not all(offer.versions(name) for name in names):
+        return roots
+    return [*(_at(offer, name, version, request) for name in names), roots[-1]]
+
+
+def _at(offer: Catalogue, name: str, version: str, request: Request) -> Available:
+    """The package at the driver's version; one that is released apart from the driver at apt's candidate."""
+    found = offer.versions(name)
+    same = [entry for entry in found if driver_version(entry.version) == version]
+    apart = [entry for entry in found if name == "nvidia-persistenced"]
+    if same or apart:
+        return (same or apart)[0]
+    raise GpuError(
+        f"{name} of driver version {version}",
+        f"versions {', '.join(entry.version for entry in found) or 'none'}",
+        f"apt's metadata on {request.os_id} {request.os_version}",
+        "refresh apt's lists, or ask for another branch, source or flavour of the kernel modules",
+    )
+
+
+def _fabric_manager(
+    request: Request, offer: Catalogue, naming: Naming, driver: Available, faults: list[str]
+) -> list[Available]:
+    """Fabric Manager refuses any driver but its own version."""
+    name = _fill(naming.fabric_manager, request)
+    version = driver_version(driver.version) or ""
+    found = offer.versions(name)
+    same = [entry for entry in found if driver_version(entry.version) == version]
+    if not same:
+        faults.append(
+            str(
+                GpuError(
+                    f"{name} of exactly version {version}, for NVSwitch",
+                    f"versions {', '.join(entry.version for entry in found) or 'none'}",
+                    "apt's metadata",
+                    "ask for a driver version that has it, or use NVIDIA's repository as the source",
+                )
+            )
+        )
+    return same[:1]
+
+
+def _headers(request: Request, offer: Catalogue, faults: list[str]) -> list[Available]:
+    """dkms builds nothing without the headers of the running kernel."""
+    name = f"linux-headers-{request.kernel_release}"
+    found = list(offer.versions(name))[:1]
+    if not found and request.headers == "required":
+        faults.append(
+            str(
+                GpuError(
+                    f"{name}, to build the kernel modules",
+                    "no such package",
+                    "apt's metadata",
+                    "boot a kernel of the distribution that apt still has headers for, or install its headers by hand"
+                    " and set headers to ignore",
+                )
+            )
+        )
+    return found

@@ -1,0 +1,289 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The plan of the driver role: (state of the node, wanted) → ordered steps, each with a reason. Pure.
+
+The property the tests hold it to: once the steps of a plan are done, the next plan has none.
+Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.t9k.gpu.plugins.module_utils._debian import dpkg as debian_dpkg
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, parse
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import PackagePlan
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._gsp import facts as gsp_facts
+from ansible_collections.t9k.gpu.plugins.module_utils._gsp import verdict as gsp
+from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe, systemd_unit
+
+NO_PERSISTENCE = "--no-persistence-mode"
+#: What ``deb822_repository`` cannot do without.
+PYTHON_DEBIAN = "python3-debian"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do. ``disturbs``: what runs on the GPUs, or on the whole node, feels it."""
+
+    name: str
+    reason: str
+    disturbs: bool = False
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "reason": self.reason, "disturbs": self.disturbs, "data": self.data}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the node will run once the packages are right."""
+
+    driver_version: str
+    kernel_modules: str
+    packages: PackagePlan | None = None  # None: the packages are right already
+    leaving: tuple[str, ...] = ()  # packages of the former driver that must go
+    transaction: Transaction = field(default_factory=Transaction)
+    source: Entry | None = None  # what must stand in the collection's own apt source file
+    vendor_persistence_off: bool = False  # the unit these packages bring starts with --no-persistence-mode
+
+
+def steps(state: NodeState, wanted: Wanted, target: Target | None) -> tuple[Step, ...]:
+    """The whole plan, in order. ``target`` is None only to take the driver away."""
+    changes = list(_present(state, wanted, target) if target else _absent(state))
+    reason = _reboot(state, changes, wanted, target)
+    if reason and wanted.reboot == "auto":
+        changes.append(Step("reboot", reason, disturbs=True, data={"mark": _mark(state, wanted, target)}))
+    return tuple(_drained(state, wanted, changes, reboot_is_left=bool(reason) and wanted.reboot == "never"))
+
+
+def _present(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
+    yield from _broken_packages(state)
+    yield from _files(state, wanted, target)
+    yield from _source(state, target)
+    yield from _install(state, target)
+    yield from _hold(state, wanted, target)
+    gsp = list(_gsp_option(state, wanted, target))
+    yield from gsp
+    yield from _persistence(state, wanted, target)
+    yield from _initramfs(state, wanted, gsp)
+
+
+def _broken_packages(state: NodeState) -> Iterator[Step]:
+    broken = sorted(p.name for p in state.packages if debian_dpkg.is_nvidia(p.name) and p.present and not p.installed)
+    if broken:
+        yield Step("repair", f"dpkg was interrupted: {', '.join(broken)} half installed", disturbs=True)
+
+
+def _files(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
+    texts = {
+        modprobe.BLACKLIST_PATH: modprobe.render_blacklist() if wanted.blacklist else None,
+        driver_files.PREFERENCES: driver_files.preferences(target.driver_version) if wanted.pin else None,
+        driver_files.UNATTENDED: driver_files.unattended() if wanted.unattended_exclusion else None,
+        **({driver_files.SOURCES: None} if target.source is None else {}),
+    }
+    stale = {path: text for path, text in texts.items() if state.files[path] != text}
+    if stale:
+        yield Step(
+            "files",
+            f"{', '.join(sorted(stale))} not as wanted",
+            data={"files": [{"path": path, "content": text} for path, text in sorted(stale.items())]},
+        )
+
+
+def _source(state: NodeState, target: Target) -> Iterator[Step]:
+    if target.source is None:
+        return
+    there = parse(state.files[driver_files.SOURCES] or "", deb822=True)
+    if not any(target.source.same_place(entry) for entry in there):
+        reason = f"{driver_files.SOURCES} must add {' '.join(target.source.uris)} {' '.join(target.source.suites)}"
+        missing = not any(p.name == PYTHON_DEBIAN and p.installed for p in state.packages)
+        data = {**target.source.to_dict(), "needs": [PYTHON_DEBIAN] if missing else []}
+        yield Step("sources", f"{reason}, by way of {PYTHON_DEBIAN}" if missing else reason, data=data)
+
+
+def _install(state: NodeState, target: Target) -> Iterator[Step]:
+    if target.packages is None:
+        return
+    before = state.driver.driver_version if state.driver else "none"
+    data = {
+        "packages": list(target.packages.install),
+        "local": any(package.endswith(".deb") for package in target.packages.install),
+        "release": [*target.leaving, *(_held_kernels(state) if target.packages.module_build == "dkms" else ())],
+        "transaction": target.transaction.to_dict(),
+    }
+    yield Step("install", f"driver {before} installed, {target.driver_version} wanted", disturbs=True, data=data)
+
+
+def _hold(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
+    names = set(debian_dpkg.hold_set(state.packages, state.system.kernel_release))
+    held = {package.label for package in state.packages if package.held}
+    loose = sorted(names - held)
+    if wanted.hold and target.packages is not None:
+        yield Step("hold", f"the packages of driver {target.driver_version} must not drift", data={"state": "held"})
+    elif wanted.hold and loose:
+        yield Step("hold", f"not held: {', '.join(loose)}", data={"state": "held"})
+    elif not wanted.hold and held & names:
+        yield Step("hold", f"held, but no hold is wanted: {', '.join(sorted(held & names))}", data={"state": "unheld"})
+
+
+def gsp_verdict(state: NodeState, wanted: Wanted, target: Target) -> gsp.Verdict:
+    """Decided for the driver that will run, against what runs now."""
+    facts = state.gsp_facts
+    coming = replace(
+        facts,
+        driver_version=target.driver_version,
+        flavour=target.kernel_modules,
+        mig=facts.mig or wanted.mig,
+        vgpu=facts.vgpu or wanted.vgpu,
+    )
+    return gsp.decide(wanted.gsp, coming)
+
+
+def _gsp_option(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
+    verdict = gsp_verdict(state, wanted, target)
+    if verdict.action in ("write", "remove"):
+        data = {"mode": wanted.gsp, "driver_version": target.driver_version, "flavour": target.kernel_modules}
+        yield Step("gsp", verdict.reason, data=data)
+
+
+def _persistence(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
+    if not wanted.persistence:
+        return
+    unit = state.persistenced
+    if unit is None:
+        if target.packages is not None and target.vendor_persistence_off:
+            yield Step("persistence", f"the vendor's unit will start with {NO_PERSISTENCE}", True, {"restart": False})
+        return
+    drop_in = systemd_unit.plan(unit, remove=[NO_PERSISTENCE], add=[])
+    off = any(gpu.persistence_enabled is False for gpu in state.smi.gpus)
+    # The old module refuses the new library, so a daemon started between an installation and its reboot fails.
+    data = {"restart": bool(state.smi.gpus) and target.packages is None}
+    if drop_in.changed:
+        yield Step("persistence", drop_in.reason, disturbs=True, data=data)
+    elif unit.enable_possible and not state.persistenced_enabled:
+        yield Step("persistence", f"{unit.name} is not enabled", data=data)
+    elif off:
+        yield Step("persistence", "persistence mode is off on a GPU", disturbs=True, data=data)
+
+
+def _initramfs(state: NodeState, wanted: Wanted, gsp: list[Step]) -> Iterator[Step]:
+    built = state.system.initramfs_mtime
+    if built is None:
+        return
+    blacklist_changes = state.files[modprobe.BLACKLIST_PATH] != (
+        modprobe.render_blacklist() if wanted.blacklist else None
+    )
+    if gsp or blacklist_changes:
+        yield Step("initramfs", "module options changed", data=_images(state))
+    elif state.modprobe_mtime is not None and state.modprobe_mtime > built:
+        yield Step("initramfs", "an initramfs is older than the module options", data=_images(state))
+
+
+def _images(state: NodeState) -> dict[str, Any]:
+    return {"kernel_releases": list(state.system.initramfs_releases)}
+
+
+def _reboot_reason(state: NodeState, verdict: gsp.Verdict | None) -> str | None:
+    """Why the running kernel does not run what is installed and configured, judged from the node as it is."""
+    if state.driver is None:
+        return f"driver {state.kernel_module.version} is still loaded" if state.kernel_module.loaded else None
+    installed = state.driver.driver_version
+    if state.rival_bound:
+        return f"{state.rival_bound} holds a GPU"
+    if not state.kernel_module.loaded:
+        return f"driver {installed} is installed but not loaded"
+    if state.kernel_module.version != installed:
+        return f"driver {state.kernel_module.version} is loaded, {installed} is installed"
+    if state.kernel_module.flavour not in (None, state.driver.kernel_modules):
+        return f"{state.kernel_module.flavour} modules are loaded, {state.driver.kernel_modules} ones are installed"
+    return verdict.reboot_reason if verdict is not None and verdict.reboot_needed else None
+
+
+def _reboot(state: NodeState, changes: list[Step], wanted: Wanted, target: Target | None) -> str | None:
+    """The kernel takes modules and their options at boot, so what changes them ends in a reboot."""
+    names = {step.name for step in changes}
+    if "install" in names:
+        return "the new driver is loaded at boot"
+    if "remove" in names:
+        return "the removed driver is still loaded" if state.kernel_module.loaded else None
+    if "gsp" in names and state.kernel_module.loaded:
+        return "the kernel module takes its options at boot"
+    if not changes and rebooted_in_vain(state, wanted, target):
+        return None
+    return _reboot_reason(state, gsp_verdict(state, wanted, target) if target else None)
+
+
+def _mark(state: NodeState, wanted: Wanted, target: Target | None) -> str:
+    """What a reboot was for: the driver and its flavour, its GSP option, and the boot that it ends."""
+    if target is None:
+        return f"none default {state.system.boot_id}"
+    driver = f"{target.driver_version}/{target.kernel_modules}"
+    return f"{driver} {gsp_verdict(state, wanted, target).value or 'default'} {state.system.boot_id}"
+
+
+def rebooted_in_vain(state: NodeState, wanted: Wanted, target: Target | None) -> bool:
+    """Whether this very driver with these options had its reboot already: one more would not help, and must not come on
+    every run."""
+    *purpose, boot_id = (state.files[driver_files.REBOOT_MARK] or "none").split()
+    *due, this_boot = _mark(state, wanted, target).split()
+    return purpose == due and boot_id != this_boot
+
+
+def pending_reboot(state: NodeState, wanted: Wanted, target: Target | None, planned: tuple[Step, ...]) -> str | None:
+    """Why a reboot is due that the plan does not contain, since the user wants none."""
+    if wanted.reboot == "auto":
+        return None
+    return _reboot(state, list(planned), wanted, target)
+
+
+def _absent(state: NodeState) -> Iterator[Step]:
+    names = sorted(p.label for p in state.packages if debian_dpkg.is_nvidia(p.name) and p.status != "not-installed")
+    if names:
+        data = {"packages": names, "release": _held_kernels(state)}
+        yield Step("remove", f"{len(names)} packages of the driver are there", disturbs=True, data=data)
+    left = {path: _without_ours(state, path) for path in driver_files.OURS}
+    ours = [path for path, text in left.items() if text != state.files[path]]
+    if ours:
+        files = [{"path": path, "content": left[path]} for path in ours]
+        yield Step("files", f"ours, and no longer wanted: {', '.join(ours)}", data={"files": files})
+    if state.system.initramfs_mtime is not None and {modprobe.BLACKLIST_PATH, gsp_facts.DEFAULT_PATH} & set(ours):
+        yield Step("initramfs", "module options changed", data=_images(state))
+
+
+def _held_kernels(state: NodeState) -> list[str]:
+    """Kernels held for the sake of pre-built modules: known only as long as those modules are there."""
+    names = set(debian_dpkg.hold_set(state.packages, state.system.kernel_release))
+    return sorted(p.label for p in state.packages if p.held and p.label in names and not debian_dpkg.is_nvidia(p.name))
+
+
+def _without_ours(state: NodeState, path: str) -> str | None:
+    """What stays of a file: the GSP file may hold other options, which somebody else wrote."""
+    if path != gsp_facts.DEFAULT_PATH:
+        return None
+    modules = (state.gsp_facts.module_name, "nvidia")
+    return modprobe.without_option(state.files[path], modules, gsp_facts.OPTION)
+
+
+def _drained(state: NodeState, wanted: Wanted, changes: list[Step], reboot_is_left: bool) -> Iterator[Step]:
+    """The same steps; where one disturbs the node it is emptied before the first, and let in again after the last.
+
+    While a reboot is left to the user the node stays empty: a pod would meet a library that does not fit the loaded module.
+    """
+    drain = wanted.drain == "always" or (wanted.drain == "auto" and state.system.kubelet)
+    first = next((step for step in changes if step.disturbs), None) if drain else None
+    if first is not None:
+        yield Step("drain", f"{first.name} disturbs what runs on the node")
+    yield from changes
+    if reboot_is_left:
+        return
+    if first is not None:
+        yield Step("uncordon", "the node was drained by this run")
+    elif state.files[driver_files.CORDON_MARK] is not None:
+        yield Step("uncordon", "an earlier run drained the node and did not let it in again")

@@ -1,0 +1,75 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Why a node cannot get the driver asked for: every fault at once, before any change. Pure.
+
+Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target, gsp_verdict
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+
+#: A driver with its libraries unpacks to about 1 GiB, dkms builds need as much again.
+NEEDED_MIB = 2048
+
+
+def os_key(state: NodeState) -> str:
+    """``ubuntu-22.04``, ``debian-12``: the key of the table of supported systems."""
+    return f"{state.system.os_id}-{state.system.os_version}"
+
+
+def privilege(state: NodeState) -> Iterator[GpuError]:
+    if not state.system.as_root:
+        yield GpuError("to act as root", "another user", "the play", "run with --become")
+
+
+def faults(state: NodeState, supported: Mapping[str, Any]) -> Iterator[GpuError]:
+    """What the node itself tells."""
+    yield from privilege(state)
+    if os_key(state) not in supported:
+        yield GpuError(
+            f"an operating system of {', '.join(sorted(supported))}",
+            f"{state.system.os_name} ({os_key(state)})",
+            "/etc/os-release",
+            "take the host out of the play, or install the driver by other means",
+        )
+    if state.foreign_driver:
+        yield GpuError(
+            "a driver from packages",
+            state.foreign_driver,
+            "the node's files",
+            "remove that driver first (nvidia-uninstall, or driver.enabled=false in the operator), then run again",
+        )
+
+
+def target_faults(state: NodeState, wanted: Wanted, target: Target) -> Iterator[GpuError | str]:
+    """What only the chosen driver tells: room, signing, and GSP that may not be switched as asked."""
+    if target.packages is not None:
+        yield from target.packages.faults
+        yield from _room(state)
+        if target.packages.module_build == "dkms":
+            yield from _signing(state)
+    verdict = gsp_verdict(state, wanted, target)
+    if verdict.action == "refuse":
+        yield GpuError(verdict.reason, verdict.found, verdict.where, verdict.next_step)
+
+
+def _room(state: NodeState) -> Iterator[GpuError]:
+    if state.system.free_mib < NEEDED_MIB:
+        yield GpuError(f"{NEEDED_MIB} MiB free on /", f"{state.system.free_mib} MiB", "statvfs /", "make room")
+
+
+def _signing(state: NodeState) -> Iterator[GpuError]:
+    if state.system.secure_boot and not state.system.machine_owner_key:
+        yield GpuError(
+            "a key to sign the dkms module with, since Secure Boot is on",
+            "no machine owner key",
+            "/var/lib/shim-signed/mok, /var/lib/dkms",
+            "use pre-built signed modules (driver_module_build: prebuilt), enrol a key with mokutil, or turn Secure Boot off",
+        )

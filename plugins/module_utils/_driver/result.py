@@ -1,0 +1,107 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Faults, steps, health and summary of one node, put together: what ``nvidia_driver_plan`` returns.
+
+Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
+from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as driver_plan
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import preflight as driver_preflight
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import proof as driver_proof
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import summary as driver_summary
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import target as driver_target
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+
+
+def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything the role needs to know of the node, in one dictionary."""
+    target, faults = _target(run, state, wanted, supported)
+    steps = () if faults else driver_plan.steps(state, wanted, target)
+    pending = driver_plan.pending_reboot(state, wanted, target, steps)
+    due = [step for step in steps if step.name != "uncordon"]  # pods are let in again only where nothing is wrong
+    problems = () if due or pending or faults else _problems(state, wanted, target)
+    return {
+        "faults": [str(fault) for fault in faults],
+        "steps": [step.to_dict() for step in steps],
+        "warnings_found": list(target.packages.notes) if target and target.packages else [],
+        "problems": list(problems),
+        "known_problems": list(_problems(state, wanted, target)) if target else [],
+        "reboot_pending": pending,
+        "target_version": target.driver_version if target else None,
+        "previous": _previous(state, wanted),
+        "node": driver_summary.summary(state, pending, problems),
+        "diff": _diff(state, steps),
+    }
+
+
+def _target(
+    run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any]
+) -> tuple[driver_plan.Target | None, list[GpuError | str]]:
+    """The target and every fault that keeps the node from it; apt is not asked where it could not answer."""
+    if wanted.state == "absent":
+        return None, list(driver_preflight.privilege(state))
+    faults: list[GpuError | str] = list(driver_preflight.faults(state, supported))
+    key = driver_preflight.os_key(state)
+    if key not in supported or not state.system.as_root:
+        return None, faults
+    try:
+        target = driver_target.resolve(run, state, wanted, supported[key])
+    except GpuError as fault:
+        return None, [*faults, fault]
+    return target, [*faults, *driver_preflight.target_faults(state, wanted, target)]
+
+
+def _problems(state: NodeState, wanted: Wanted, target: driver_plan.Target | None) -> tuple[str, ...]:
+    if target is None:
+        return driver_proof.problems(state, wanted)
+    verdict = driver_plan.gsp_verdict(state, wanted, target)
+    return (*driver_proof.problems(state, wanted), *driver_proof.gsp_problem(verdict, wanted))
+
+
+def _previous(state: NodeState, wanted: Wanted) -> dict[str, str] | None:
+    if state.driver is None:
+        return None
+    driver = state.driver
+    return {
+        "version": driver.driver_version,
+        "kernel_modules": driver.kernel_modules,
+        "module_build": driver.module_build,
+        "flavour": driver_target.flavour_of(driver, state, wanted) or wanted.flavour,
+    }
+
+
+def _diff(state: NodeState, steps: tuple[driver_plan.Step, ...]) -> list[dict[str, str]]:
+    """One entry a step: files by their text, packages by their versions, the rest by its reason."""
+    return [change.diff for step in steps for change in _changes(state, step)]
+
+
+def _changes(state: NodeState, step: driver_plan.Step) -> list[Change]:
+    if step.name == "files":
+        return [Change(file["path"], state.files[file["path"]], file["content"]) for file in step.data["files"]]
+    if step.name == "install":
+        return [_packages_change(step.data["transaction"])]
+    if step.name == "remove":
+        versions = {package.label: package.version for package in state.packages}
+        return [Change("packages", "".join(f"{name} {versions[name]}\n" for name in step.data["packages"]), "")]
+    return [Change(step.name, "", f"{step.reason}\n")]
+
+
+def _packages_change(transaction: Mapping[str, Any]) -> Change:
+    """Every package that apt said it would touch, with its version before and after."""
+    moves = [move for kind in ("install", "upgrade", "downgrade", "remove") for move in transaction[kind]]
+    sides = [
+        "".join(
+            f"{move['name']} {move[side]}\n" for move in sorted(moves, key=lambda move: str(move["name"])) if move[side]
+        )
+        for side in ("before", "after")
+    ]
+    return Change("packages", *sides)

@@ -1,0 +1,41 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A node's state as the one dictionary that the terminal table and the report page are made from. Pure.
+
+The keys are those of docs/report.md. Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+
+
+def summary(state: NodeState, reboot_pending: str | None, problems: tuple[str, ...]) -> dict[str, Any]:
+    """``reboot_pending``: the reason, or None."""
+    seen = {gpu.pci_address for gpu in state.smi.gpus}
+    unseen = [{"pci_address": gpu.address} for gpu in state.gpus if gpu.address not in seen]
+    return {
+        "os": state.system.os_name,
+        "kernel": state.system.kernel_release,
+        "driver": {
+            "installed_version": state.driver.driver_version if state.driver else None,
+            "loaded_version": state.kernel_module.version,
+            "kernel_modules": state.kernel_module.flavour or (state.driver.kernel_modules if state.driver else None),
+            "module_build": state.driver.module_build if state.driver else None,
+            "gsp_enabled": _shared([gpu.gsp_enabled for gpu in state.smi.gpus]),
+            "persistence_enabled": _shared([gpu.persistence_enabled for gpu in state.smi.gpus]),
+            "held_packages": sorted(package.name for package in state.packages if package.held),
+            "reboot_pending": reboot_pending is not None,
+            "reboot_reason": reboot_pending,
+            "boot_id": state.system.boot_id,
+        },
+        "gpus": [*(gpu.to_dict() for gpu in state.smi.gpus), *unseen],
+        "problems": list(problems),
+    }
+
+
+def _shared(values: list[bool | None]) -> bool | None:
+    known = [value for value in values if value is not None]
+    return all(known) if known else None

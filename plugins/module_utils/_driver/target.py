@@ -1,0 +1,201 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which driver a node shall run: what was asked for, completed from the node and, only where packages must change, from apt.
+
+Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
+from ansible_collections.t9k.gpu.plugins.module_utils._debian import apt as debian_apt
+from ansible_collections.t9k.gpu.plugins.module_utils._debian import dpkg as debian_dpkg
+from ansible_collections.t9k.gpu.plugins.module_utils._debian import preview as debian_preview
+from ansible_collections.t9k.gpu.plugins.module_utils._debian import sources as debian_sources
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import packages as driver_packages
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import InstalledDriver
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import PackagePlan
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import pci
+
+#: Architectures that only the open kernel modules drive.
+OPEN_ONLY = ("Blackwell",)
+#: From this branch on NVIDIA recommends the open modules for Turing and newer.
+OPEN_RECOMMENDED_FROM = 560
+#: The first branch whose open modules drive a data-centre GPU of the architecture in production.
+_NOT_OPEN = ("Maxwell", "Pascal", "Volta")
+#: Package lists older than this are fetched anew before packages are chosen.
+LISTS_FRESH_S = 24 * 3600
+
+
+def source_entry(
+    state: NodeState, wanted: Wanted, supported_os: Mapping[str, Any], root: str = "/"
+) -> debian_sources.Entry | None:
+    """The apt source that must stand in the collection's own file; None where the node's sources are enough."""
+    source = wanted.source
+    if source.kind == "distribution":
+        needed = supported_os.get("components", ())
+        return debian_sources.extra_components(
+            debian_sources.read(root, leave_out=driver_files.SOURCES), state.system.codename, needed
+        )
+    if source.kind == "local":
+        return None
+    return debian_sources.Entry(source.uris, source.suites, source.components, source.signed_by)
+
+
+def kernel_modules(state: NodeState, wanted: Wanted, branch: str) -> str:
+    """``auto``: keep what the branch has installed; else open where nothing else works or NVIDIA recommends it."""
+    if wanted.kernel_modules != "auto":
+        return wanted.kernel_modules
+    if state.driver is not None and state.driver.branch == branch:
+        return state.driver.kernel_modules
+    architectures = {pci.architecture(gpu.device_id) for gpu in state.gpus}
+    if architectures & set(OPEN_ONLY):
+        return "open"
+    recommended = branch.isdigit() and int(branch) >= OPEN_RECOMMENDED_FROM
+    return "open" if recommended and not architectures & {None, *_NOT_OPEN} else "proprietary"
+
+
+def branch_of(state: NodeState, wanted: Wanted, supported_os: Mapping[str, Any]) -> str:
+    """The version's own branch, the one asked for, the one installed, or the table's for this system; in this order."""
+    if wanted.version:
+        return wanted.version.rsplit(":", 1)[-1].split(".", 1)[0]
+    installed = state.driver.branch if state.driver else ""
+    return str(wanted.branch or installed or supported_os.get("branch", ""))
+
+
+def satisfied(driver: InstalledDriver | None, state: NodeState, wanted: Wanted, branch: str, modules: str) -> bool:
+    """Whether the installed driver is the one wanted, judged without apt."""
+    if driver is None or not driver.serves(state.system.kernel_release):
+        return False
+    if wanted.version:
+        right = driver_installed.upstream(wanted.version) == driver.driver_version
+    else:
+        right = driver.branch == branch
+    builds = wanted.module_build in ("auto", driver.module_build)
+    kind = driver.kernel_modules == modules and flavour_of(driver, state, wanted) in (None, wanted.flavour)
+    return right and builds and kind and _fabric_manager_right(driver, state, wanted)
+
+
+def flavour_of(driver: InstalledDriver, state: NodeState, wanted: Wanted) -> str | None:
+    """Only Ubuntu's own packages of kernel modules have the flavour in their names."""
+    if state.system.os_id != "ubuntu" or wanted.source.kind != "distribution":
+        return None
+    return "server" if driver.server else "desktop"
+
+
+def wants_fabric_manager(state: NodeState, wanted: Wanted) -> bool:
+    """One that is installed already must move with the driver, wherever it is."""
+    there = bool(state.nvswitches) or (state.driver is not None and state.driver.fabric_manager_version is not None)
+    return wanted.fabric_manager == "present" or (wanted.fabric_manager == "auto" and there)
+
+
+def _fabric_manager_right(driver: InstalledDriver, state: NodeState, wanted: Wanted) -> bool:
+    return not wants_fabric_manager(state, wanted) or driver.fabric_manager_version == driver.driver_version
+
+
+def resolve(run: Run, state: NodeState, wanted: Wanted, supported_os: Mapping[str, Any]) -> Target:
+    """The driver version and, where they are not right yet, the packages that bring it."""
+    branch = branch_of(state, wanted, supported_os)
+    modules = kernel_modules(state, wanted, branch)
+    driver = state.driver
+    entry = source_entry(state, wanted, supported_os)
+    if driver is not None and satisfied(driver, state, wanted, branch, modules):
+        return Target(driver.driver_version, driver.kernel_modules, source=entry)
+    request = _request(state, wanted, branch, modules)
+    local = wanted.source.kind == "local"
+    if local or (_source_in_place(state, entry) and _lists_are_fresh(state)):
+        plan, leaving, transaction = _packages(run, state, request, wanted)
+    else:
+        with debian_preview.preview(run, entry, driver_files.SOURCES) as previewing:
+            plan, leaving, transaction = _packages(previewing, state, request, wanted)
+    if driver is not None and not wanted.version and satisfied(driver, state, wanted, plan.branch, modules):
+        # the branch asked for only leads to the installed one, which is held and moves for a version asked for
+        return Target(driver.driver_version, driver.kernel_modules, source=entry)
+    return Target(
+        driver_version=plan.driver_version,
+        kernel_modules=modules,
+        packages=None if _in_place(plan, state) and not leaving else plan,
+        leaving=leaving,
+        transaction=transaction,
+        source=entry,
+        vendor_persistence_off=bool(supported_os.get("persistence_off")),
+    )
+
+
+def _packages(
+    run: Run, state: NodeState, request: driver_packages.Request, wanted: Wanted
+) -> tuple[PackagePlan, tuple[str, ...], Transaction]:
+    """The plan, what must go for it, and what apt says that does: conflicts show here, before anything changes."""
+    offer = debian_apt.catalogue(run, request.kernel_release)
+    if wanted.source.kind == "local":
+        offer = debian_apt.local_catalogue(run, wanted.source.directory or "", offer)
+    plan = driver_packages.plan(request, offer)
+    plan = replace(plan, notes=(*plan.notes, *_no_way_back(state, offer)))
+    names = [package.partition("=")[0] for package in plan.packages]
+    leaving = driver_installed.leaving(state.packages, names)
+    if plan.faults:
+        return plan, leaving, Transaction()
+    return plan, leaving, debian_apt.transaction(run, [*plan.install, *(f"{name}-" for name in leaving)])
+
+
+def _no_way_back(state: NodeState, offer: debian_apt.Catalogue) -> Iterator[str]:
+    """A warning where the installed driver could not be installed again, were its successor to fail."""
+    installed = [p for p in state.packages if p.installed and debian_dpkg.is_nvidia(p.name)]
+    lost = [p.name for p in installed if not _on_offer(offer, p.name, p.version)]
+    if state.driver is not None and lost:
+        yield (
+            f"driver {state.driver.driver_version} is no longer on offer ({lost[0]} and {len(lost) - 1} more): "
+            "a change that fails could not be rolled back"
+        )
+
+
+def _on_offer(offer: debian_apt.Catalogue, name: str, version: str | None) -> bool:
+    """From anywhere but dpkg's own record of what is installed."""
+    entries = [entry for entry in offer.entries.get(name, ()) if entry.version == version]
+    return any(entry.path or any("/var/lib/dpkg/status" not in origin for origin in entry.origins) for entry in entries)
+
+
+def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> driver_packages.Request:
+    return driver_packages.Request(
+        os_id=state.system.os_id,
+        os_version=state.system.os_version,
+        codename=state.system.codename,
+        kernel_release=state.system.kernel_release,
+        branch=branch,
+        version=wanted.version,
+        flavour=wanted.flavour,
+        kernel_modules=modules,
+        module_build=wanted.module_build,
+        source=wanted.source.kind,
+        fabric_manager=wants_fabric_manager(state, wanted),
+        headers=wanted.headers,
+    )
+
+
+def _source_in_place(state: NodeState, entry: debian_sources.Entry | None) -> bool:
+    """Whether the collection's own file says what it must, so that the node's apt sees what the plan is about."""
+    text = state.files[driver_files.SOURCES]
+    if entry is None or text is None:
+        return entry is None and text is None
+    return any(entry.same_place(there) for there in debian_sources.parse(text, deb822=True))
+
+
+def _lists_are_fresh(state: NodeState) -> bool:
+    fetched = state.system.apt_lists_mtime
+    return fetched is not None and time.time() - fetched < LISTS_FRESH_S
+
+
+def _in_place(plan: driver_packages.PackagePlan, state: NodeState) -> bool:
+    installed = {f"{package.name}={package.version}" for package in state.packages if package.installed}
+    return set(plan.packages) <= installed

@@ -1,0 +1,78 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A rendered chart → what to apply, what to prune, what to remember. Pure.
+
+Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Dict
+
+from ansible.module_utils.common.yaml import yaml_load_all
+
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.objects import Ref, ref_of
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
+    CRD_COUNT,
+    CRD_VERSION,
+    INVENTORY,
+    MANAGED_BY,
+)
+
+Object = Dict[str, Any]
+CRD = "CustomResourceDefinition"
+# An older chart may carry a CRD among its templates (v22.9's NodeFeatureRule); the newer one has it in crds/. Without this,
+# helm takes the upgrade for its removal, and every object of that kind goes with it.
+KEEP = {"helm.sh/resource-policy": "keep"}
+
+
+def documents(text: str) -> list[Object]:
+    """All objects of a YAML stream; lists of objects are taken apart."""
+    found: list[Object] = []
+    for document in yaml_load_all(text):
+        found.extend(
+            document["items"] if document and document.get("kind") == "List" else [document] if document else []
+        )
+    return found
+
+
+def marked_crds(text: str, version: str) -> list[Object]:
+    """The chart's CRDs, each with a note of where it is from, so that the next plan knows it without its text."""
+    crds = [each for each in documents(text) if each["kind"] == CRD]
+    note = {**KEEP, CRD_VERSION: version, CRD_COUNT: str(len(crds))}
+    for crd in crds:
+        crd["metadata"]["annotations"] = {**(crd["metadata"].get("annotations") or {}), **note}
+        crd.pop("status", None)
+    return crds
+
+
+def gone(before: list[Mapping[str, Any]], now: set[Ref]) -> list[Ref]:
+    """Applied once and not rendered any more. CRDs stay: with them all their objects would go."""
+    return [each for each in map(ref_of, before) if each not in now and each.kind != CRD]
+
+
+def _inventory(namespace: str, refs: list[Ref], more: Mapping[str, Any]) -> Object:
+    content = {**more, "objects": [each.to_dict() for each in refs]}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": INVENTORY, "namespace": namespace, "labels": dict(MANAGED_BY)},
+        "data": {"inventory": json.dumps(content, sort_keys=True)},
+    }
+
+
+def render(text: str, plan: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+    """``begin`` is to be remembered first (old and new objects), ``done`` at last (new ones)."""
+    objects = documents(text)
+    refs = [ref_of(each, namespace) for each in objects]
+    stale = gone(plan["inventory"], set(refs))
+    policy = next((each for each in objects if each["kind"] == "ClusterPolicy"), None)
+    wanted = plan["inventory_wanted"]
+    return {
+        "objects": objects,
+        "gone": [each.to_dict() for each in stale],
+        "begin": _inventory(namespace, [*stale, *refs], {**wanted, "complete": False}),
+        "done": _inventory(namespace, refs, {**wanted, "complete": True, "policy": policy}),
+    }

@@ -1,0 +1,123 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Is each GPU node as its hardware, its sharing and its MIG configuration make it? A pure predicate.
+
+Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object, labels
+from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import (
+    CONFIG_LABEL,
+    MIG_LABEL,
+    MIG_STATE_LABEL,
+    expected_resources,
+)
+
+GPU = "nvidia.com/gpu"
+OPERANDS_LABEL = "nvidia.com/gpu.deploy.operands"
+PCI_LABEL = "feature.node.kubernetes.io/pci-10de.present"
+
+
+@dataclass(frozen=True, order=True)
+class Waiting:
+    """One thing that is not ready."""
+
+    kind: str
+    name: str
+    wanted: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}: wants {self.wanted}, has {self.found}"
+
+    def to_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Expect:
+    """What the chosen options lead one to expect."""
+
+    nfd: bool = True
+    #: Sharing config name → document of the device plugin.
+    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: node → name of its sharing config, as the inventory wishes it.
+    sharing: Mapping[str, str] = field(default_factory=dict)
+    #: node → MIG configuration.
+    mig: Mapping[str, str] = field(default_factory=dict)
+
+
+def is_gpu_node(node: Object) -> bool:
+    """Has GPUs and takes part."""
+    found = labels(node)
+    has = found.get(PCI_LABEL) == "true" or found.get(f"{GPU}.present") == "true"
+    return has and found.get(OPERANDS_LABEL) != "false"
+
+
+def gpu_nodes(state: ClusterState) -> dict[str, Object]:
+    return {name: node for name, node in state.nodes.items() if is_gpu_node(node)}
+
+
+def offered(node: Object, resource: str) -> int:
+    """How many of a resource the node can give to pods."""
+    return int(((node.get("status") or {}).get("allocatable") or {}).get(resource, 0))
+
+
+def _gpus(node: Object) -> int | None:
+    found = labels(node).get(f"{GPU}.count", "")
+    return int(found) if found.isdigit() else None
+
+
+def _document(state: ClusterState, name: str, node: Object, expect: Expect) -> Mapping[str, Any] | None:
+    """What the node's plugin shares by: the inventory's wish, else the node's label, else the policy's default.
+
+    None where a config is named that is not ours: then nothing is known of its effect.
+    """
+    plugin = ((state.policy or {}).get("spec") or {}).get("devicePlugin") or {}
+    default = (plugin.get("config") or {}).get("default") or ""
+    chosen = expect.sharing.get(name) or labels(node).get(CONFIG_LABEL) or default
+    return expect.configs.get(chosen) if chosen else {}
+
+
+def _resources(state: ClusterState, name: str, node: Object, expect: Expect) -> Iterable[Waiting]:
+    """The proof: allocatable is what GPUs and sharing make of it, and nothing of the other kind is left."""
+    gpus = _gpus(node)
+    if gpus is None:
+        yield Waiting("Node", name, f"label {GPU}.count", "no such label (gpu-feature-discovery sets it)")
+        return
+    document = _document(state, name, node, expect)
+    if document is None or name in expect.mig or _is_partitioned(node):
+        return  # the number of devices follows the partition, and mig.config.state speaks for it
+    wanted = {GPU: 0, f"{GPU}.shared": 0, **expected_resources(document, gpus)}
+    for resource, count in wanted.items():
+        if offered(node, resource) != count:
+            yield Waiting("Node", name, f"{count} {resource} from {gpus} GPUs", str(offered(node, resource)))
+
+
+def _is_partitioned(node: Object) -> bool:
+    return labels(node).get(MIG_LABEL, "all-disabled") != "all-disabled"
+
+
+def _mig(name: str, node: Object, wanted: str) -> Iterable[Waiting]:
+    found = labels(node)
+    if found.get(MIG_LABEL) != wanted or found.get(MIG_STATE_LABEL) != "success":
+        has = f"{found.get(MIG_LABEL, 'none')}, state {found.get(MIG_STATE_LABEL, 'none')}"
+        yield Waiting("Node", name, f"MIG configuration {wanted} with state success", has)
+
+
+def nodes_waiting(state: ClusterState, expect: Expect) -> Iterable[Waiting]:
+    for name, node in state.nodes.items():
+        asked = name in expect.sharing or name in expect.mig
+        if not is_gpu_node(node):
+            if asked and labels(node).get(OPERANDS_LABEL) != "false":
+                yield Waiting("Node", name, f"label {PCI_LABEL}", "none (no NVIDIA device was found on it)")
+            continue
+        yield from _resources(state, name, node, expect)
+        if name in expect.mig:
+            yield from _mig(name, node, expect.mig[name])

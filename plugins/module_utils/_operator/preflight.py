@@ -1,0 +1,220 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reasons not to begin (faults) and to be careful (warnings), all at once.
+
+Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.labels import require_known
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import gpu_nodes
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import usable_objects
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Release, labels
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.step import Step
+
+if TYPE_CHECKING:
+    from ansible_collections.t9k.gpu.plugins.module_utils._kube.api import Api
+    from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wish
+
+PRE_INSTALLED = "nvidia.com/gpu.deploy.driver"
+_SHOWN = 5
+#: What each kind of step must be allowed to do: verb, API group, resource.
+_RIGHTS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "namespace": (("create", "", "namespaces"),),
+    "record": (("patch", "", "configmaps"), ("create", "", "configmaps")),
+    "pull_secrets": (("create", "", "secrets"),),
+    "crds": (
+        ("create", "apiextensions.k8s.io", "customresourcedefinitions"),
+        ("patch", "apiextensions.k8s.io", "customresourcedefinitions"),
+    ),
+    "sharing": (("create", "", "configmaps"), ("patch", "", "configmaps"), ("patch", "apps", "daemonsets")),
+    "release": (
+        ("create", "", "secrets"),
+        ("create", "apps", "deployments"),
+        ("patch", "apps", "deployments"),
+        ("create", "rbac.authorization.k8s.io", "clusterroles"),
+        ("create", "rbac.authorization.k8s.io", "clusterrolebindings"),
+        ("create", "nvidia.com", "clusterpolicies"),
+        ("patch", "nvidia.com", "clusterpolicies"),
+    ),
+    "policy": (("patch", "nvidia.com", "clusterpolicies"),),
+    "labels": (("patch", "", "nodes"),),
+    "release_remove": (("delete", "nvidia.com", "clusterpolicies"), ("delete", "apps", "deployments")),
+    "crds_remove": (("delete", "apiextensions.k8s.io", "customresourcedefinitions"),),
+}
+_RIGHTS["manifests"] = _RIGHTS["release"][1:]
+_RIGHTS["manifests_remove"] = _RIGHTS["release_remove"]
+
+
+def _few(names: Iterable[str]) -> str:
+    found = sorted(names)
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return ", ".join(found[:_SHOWN]) + more
+
+
+def minor(version: str) -> tuple[int, int]:
+    """``v1.36.2`` → (1, 36)."""
+    match = re.match(r"v?(\d+)\.(\d+)", version)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def _kubernetes(state: ClusterState, wish: Wish) -> tuple[str | None, str | None]:
+    """A fault below the supported range, a warning above it."""
+    span = wish.series.get("kubernetes") or {}
+    found = minor(state.server_version)
+    if not span or found == (0, 0):
+        return None, None
+    if found < minor(span["min"]):
+        error = GpuError(
+            f"Kubernetes {span['min']} or later for GPU operator {wish.version}",
+            f"Kubernetes {state.server_version}",
+            "the API server's version",
+            "choose an older gpu_operator_version, or upgrade Kubernetes",
+        )
+        return str(error), None
+    if span.get("max") and found > minor(span["max"]):
+        return None, (
+            f"GPU operator {wish.version} is documented for Kubernetes {span['min']} to {span['max']}; "
+            f"this is {state.server_version}"
+        )
+    return None, None
+
+
+def _systems(state: ClusterState, wish: Wish) -> tuple[str | None, str | None]:
+    """An unsupported system breaks driver containers; with host drivers it is only undocumented."""
+    refused = wish.series.get("unsupported_os") or []
+    nodes = {
+        name: node["status"]["nodeInfo"]["osImage"]
+        for name, node in gpu_nodes(state).items()
+        if any(node["status"].get("nodeInfo", {}).get("osImage", "").startswith(each) for each in refused)
+    }
+    if not nodes:
+        return None, None
+    told = f"{_few(nodes)} run {_few(set(nodes.values()))}, which GPU operator {wish.version} no longer supports"
+    if wish.driver == "host":
+        return None, told
+    error = GpuError(
+        f"driver containers of GPU operator {wish.version}",
+        told,
+        "the nodes' osImage",
+        "install host drivers (gpu_operator_driver: host) or choose an older gpu_operator_version",
+    )
+    return str(error), None
+
+
+def stuck(release: Release, stale_after_s: int, now: datetime.datetime) -> bool:
+    """A pending revision that is old: the helm that wrote it is gone."""
+    text = re.sub(r"\.\d+", "", release.updated).replace("Z", "+00:00")
+    try:
+        updated = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return True
+    return (now - updated).total_seconds() > stale_after_s
+
+
+def _release(state: ClusterState, wish: Wish, now: datetime.datetime) -> Iterable[str]:
+    release = state.release
+    if release is not None and release.busy and not stuck(release, wish.stale_after_s, now):
+        yield str(
+            GpuError(
+                f"helm release {wish.release} to be at rest",
+                f"revision {release.revision} is {release.status} since {release.updated}",
+                f"Secret {wish.namespace}/{release.secret}",
+                "let the other helm finish; what is left over is cleared after gpu_operator_wait_timeout seconds",
+            )
+        )
+    other = "manifests" if wish.mode == "helm" else "helm"
+    if wish.present and (state.inventory if wish.mode == "helm" else release):
+        yield str(
+            GpuError(
+                f"mode {wish.mode}",
+                f"the operator was installed here in mode {other}",
+                f"namespace {wish.namespace}",
+                f"keep gpu_operator_mode: {other}, or remove it first with gpu_operator_state: absent in that mode",
+            )
+        )
+
+
+def _names(state: ClusterState, wish: Wish) -> Iterable[str]:
+    if not state.nodes or not wish.present:
+        return
+    try:
+        require_known(wish.labels, state.nodes, "the cluster")
+    except GpuError as error:
+        yield str(error)
+
+
+def faults(state: ClusterState, wish: Wish, now: datetime.datetime) -> tuple[str, ...]:
+    """Everything that forbids a change."""
+    found = [*state.denied, *(wish.faults if wish.present else ())]
+    found.extend(_names(state, wish))
+    found.extend(_release(state, wish, now))
+    if wish.present and wish.series:
+        found.extend(fault for fault in (_kubernetes(state, wish)[0], _systems(state, wish)[0]) if fault)
+    return tuple(found)
+
+
+def _drivers(state: ClusterState, wish: Wish) -> Iterable[str]:
+    stale = [name for name, node in state.nodes.items() if labels(node).get(PRE_INSTALLED) == "pre-installed"]
+    if not stale:
+        return
+    if wish.driver == "operator":
+        yield (
+            f"{_few(stale)} carry {PRE_INSTALLED}=pre-installed: the operator's driver container will not run there; "
+            "remove the host driver and the label if it should"
+        )
+    else:
+        yield (
+            f"{_few(stale)} carry {PRE_INSTALLED}=pre-installed, left from a run with driver.enabled=true; "
+            "harmless with host drivers, in the way if you change to driver containers"
+        )
+
+
+def warnings(state: ClusterState, wish: Wish) -> tuple[str, ...]:
+    """What the user should know, changed or not."""
+    if not wish.present:
+        return ()
+    found = [each for each in (_kubernetes(state, wish)[1], _systems(state, wish)[1]) if each]
+    found.extend(_drivers(state, wish))
+    found.extend(usable_objects(state, wish)[1])
+    strangers = sorted(set(wish.scope) - set(state.nodes) - set(wish.labels))
+    if strangers and state.nodes:
+        found.append(f"not in the cluster, left alone: {_few(strangers)}")
+    if state.policies[1:]:
+        found.append(f"{len(state.policies)} ClusterPolicies; the operator works with one and ignores the others")
+    return tuple(found)
+
+
+def rights(steps: Iterable[Step]) -> tuple[tuple[str, str, str], ...]:
+    """What the steps of a plan need, each once."""
+    needed: dict[tuple[str, str, str], None] = {}
+    for step in steps:
+        needed.update(dict.fromkeys(_RIGHTS.get(step.name, ())))
+    return tuple(needed)
+
+
+def missing_rights(api: Api, steps: Iterable[Step], namespace: str) -> tuple[str, ...]:
+    """One question to the API server for each right that the plan needs; asked only if something is to be done."""
+    missing = []
+    for verb, group, resource in rights(steps):
+        attributes: dict[str, Any] = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
+        body: Mapping[str, Any] = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        answer = api.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", dict(body))
+        if not answer["status"]["allowed"]:
+            missing.append(f"{verb} {resource}{'.' + group if group else ''}")
+    if not missing:
+        return ()
+    found = f"not allowed: {', '.join(missing)}"
+    step = "grant what docs/rbac.yaml lists to the account that the kubeconfig uses"
+    return (str(GpuError("the rights that this plan needs", found, f"API server {api.server}", step)),)

@@ -1,0 +1,218 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Everything the operator's plan and its readiness look at, read in a handful of lists.
+
+Private: subject to change without notice.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Callable, Dict, TypeVar
+
+from ansible.module_utils.common.yaml import yaml_load
+
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.fault import ApiFault
+
+if TYPE_CHECKING:
+    from ansible_collections.t9k.gpu.plugins.module_utils._kube.connect import Api
+
+Found = TypeVar("Found")
+Object = Dict[str, Any]
+
+#: On everything the role makes itself, so that it can be found again.
+MANAGED_BY = {"app.kubernetes.io/managed-by": "t9k.gpu"}
+#: The ConfigMap that remembers which labels and objects are ours.
+RECORD = "t9k-gpu-operator"
+#: The ConfigMap that plays the part of helm's release secret in manifests mode.
+INVENTORY = "t9k-gpu-operator-manifests"
+#: On each CRD that the role applied: the chart's version, and how many CRDs that chart has.
+CRD_VERSION = "t9k.gpu/chart-version"
+CRD_COUNT = "t9k.gpu/chart-crds"
+
+_CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_SELECTOR = "app.kubernetes.io/managed-by=t9k.gpu"
+
+
+@dataclass(frozen=True)
+class Release:
+    """The latest revision of a helm release, from helm's own secret."""
+
+    secret: str
+    revision: int
+    status: str
+    chart_version: str
+    values: Object
+    description: str
+    updated: str
+    policy: Object | None
+
+    @property
+    def busy(self) -> bool:
+        return self.status.startswith("pending-") or self.status == "uninstalling"
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """The cluster as far as the GPU operator is concerned. Objects are as the API server gave them."""
+
+    server_version: str = ""
+    namespace: Object | None = None
+    release: Release | None = None
+    crds: dict[str, Object] = field(default_factory=dict)
+    nodes: dict[str, Object] = field(default_factory=dict)
+    policies: tuple[Object, ...] = ()
+    daemonsets: dict[str, Object] = field(default_factory=dict)
+    deployments: dict[str, Object] = field(default_factory=dict)
+    configmaps: dict[str, Object] = field(default_factory=dict)
+    endpoints: tuple[Object, ...] = ()
+    pull_secrets: dict[str, Object] = field(default_factory=dict)
+    #: API path of each further object that was asked for → the object, or None.
+    objects: dict[str, Object | None] = field(default_factory=dict)
+    #: Namespaces of those objects that do not exist.
+    namespaces_missing: frozenset[str] = frozenset()
+    #: One sentence for each read that was refused.
+    denied: tuple[str, ...] = ()
+
+    @property
+    def policy(self) -> Object | None:
+        return self.policies[0] if self.policies else None
+
+    def data(self, configmap: str, key: str) -> Any:
+        """JSON kept in one of our ConfigMaps; {} if there is none."""
+        text = (self.configmaps.get(configmap, {}).get("data") or {}).get(key)
+        return json.loads(text) if text else {}
+
+    @property
+    def record(self) -> Object:
+        return dict(self.data(RECORD, "record"))
+
+    @property
+    def inventory(self) -> Object:
+        return dict(self.data(INVENTORY, "inventory"))
+
+
+def labels(item: Object) -> dict[str, str]:
+    return item["metadata"].get("labels") or {}
+
+
+def notes_on(item: Object) -> dict[str, str]:
+    return item["metadata"].get("annotations") or {}
+
+
+def by_name(items: list[Object]) -> dict[str, Object]:
+    return {item["metadata"]["name"]: item for item in items}
+
+
+def policy_of(manifest: str) -> Object | None:
+    """The ClusterPolicy in a rendered chart."""
+    for text in manifest.split("\n---"):
+        if "kind: ClusterPolicy" in text:
+            document = yaml_load(text.lstrip("-"))
+            if isinstance(document, dict) and document.get("kind") == "ClusterPolicy":
+                return document
+    return None
+
+
+def decode_release(secret: Object) -> Release:
+    """Helm keeps a release as gzipped JSON, encoded twice."""
+    packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
+    document = json.loads(gzip.decompress(packed))
+    info = document.get("info") or {}
+    return Release(
+        secret=secret["metadata"]["name"],
+        revision=int(document["version"]),
+        status=info.get("status", "unknown"),
+        chart_version=document["chart"]["metadata"]["version"],
+        values=document.get("config") or {},
+        description=info.get("description", ""),
+        updated=info.get("last_deployed", ""),
+        policy=policy_of(document.get("manifest") or ""),
+    )
+
+
+def latest_release(secrets: list[Object]) -> Release | None:
+    """The highest revision. Only that one is unpacked."""
+    if not secrets:
+        return None
+    return decode_release(max(secrets, key=lambda secret: int(labels(secret).get("version", "0"))))
+
+
+class Reader:
+    """Runs reads one after the other and collects what was refused instead of stopping at the first refusal."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.denied: list[str] = []
+
+    def attempt(self, read: Callable[[], Found], otherwise: Found) -> Found:
+        try:
+            return read()
+        except ApiFault as fault:
+            if fault.not_found:
+                return otherwise
+            if not fault.forbidden:
+                raise
+            self.denied.append(str(fault))
+            return otherwise
+
+    def listed(self, path: str, selector: str | None = None, metadata_only: bool = False) -> list[Object]:
+        query = {"labelSelector": selector} if selector else None
+        return self.attempt(lambda: self.api.list(path, query, metadata_only=metadata_only), [])
+
+    def one(self, path: str) -> Object | None:
+        return self.attempt(lambda: self.api.get_or_none(path), None)
+
+
+def read_workloads(reader: Reader, namespace: str) -> dict[str, Any]:
+    """What readiness looks at: five lists."""
+    apps = f"/apis/apps/v1/namespaces/{namespace}"
+    slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
+    return {
+        "nodes": by_name(reader.listed("/api/v1/nodes")),
+        "policies": tuple(reader.listed("/apis/nvidia.com/v1/clusterpolicies")),
+        "daemonsets": by_name(reader.listed(f"{apps}/daemonsets")),
+        "deployments": by_name(reader.listed(f"{apps}/deployments")),
+        "endpoints": tuple(reader.listed(slices, "kubernetes.io/service-name=nvidia-dcgm-exporter")),
+    }
+
+
+def _missing_namespaces(reader: Reader, objects: dict[str, Object | None], own: str) -> set[str]:
+    """Asked only for objects that are not there, so that a finished cluster costs nothing."""
+    absent = {
+        path.split("/namespaces/")[1].split("/")[0]
+        for path in objects
+        if objects[path] is None and "/namespaces/" in path
+    }
+    return {name for name in absent - {own} if reader.one(f"/api/v1/namespaces/{name}") is None}
+
+
+def read(
+    api: Api, namespace: str, release: str, object_paths: list[str] | None = None, with_pull_secrets: bool = False
+) -> ClusterState:
+    """The whole state: nine lists, the server's version, and one request for each path in ``object_paths``."""
+    reader = Reader(api)
+    core = f"/api/v1/namespaces/{namespace}"
+    version = reader.attempt(lambda: api.get("/version")["gitVersion"], "")
+    crds = by_name(reader.listed(_CRDS, metadata_only=True))
+    configmaps = by_name(reader.listed(f"{core}/configmaps"))
+    secrets = reader.listed(f"{core}/secrets", f"owner=helm,name={release},status!=superseded")
+    ours = reader.listed(f"{core}/secrets", _SELECTOR) if with_pull_secrets else []
+    workloads = read_workloads(reader, namespace)
+    known = bool(configmaps or secrets)
+    objects = {path: reader.one(path) for path in object_paths or []}
+    return ClusterState(
+        server_version=version,
+        namespace={"metadata": {"name": namespace}} if known else reader.one(core),
+        release=latest_release(secrets),
+        crds=crds,
+        configmaps=configmaps,
+        pull_secrets=by_name(ours),
+        objects=objects,
+        namespaces_missing=frozenset(_missing_namespaces(reader, objects, namespace)),
+        denied=tuple(reader.denied),
+        **workloads,
+    )

@@ -1,0 +1,66 @@
+"""apt's source entries in both formats, and the entry that adds what lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.preview import stanza
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, extra_components, parse, read
+
+OWN = "/etc/apt/sources.list.d/t9k-gpu-driver.sources"
+
+MIRROR = "http://mirror.internal/debian"
+KEY = "/usr/share/keyrings/debian-archive-keyring.gpg"
+MAIN = Entry((MIRROR,), ("bookworm", "bookworm-updates"), ("main",), KEY)
+
+
+@pytest.mark.parametrize(
+    ("text", "deb822", "expected"),
+    [
+        ("", True, ()),
+        ("", False, ()),
+        (f"# a comment\nTypes: deb\nURIs: {MIRROR}\nSuites: bookworm bookworm-updates\nComponents: main\nSigned-By: {KEY}\n", True,
+         (MAIN,)),
+        (f"Types: deb-src\nURIs: {MIRROR}\nSuites: bookworm\nComponents: main\n", True, ()),
+        (f"Enabled: no\nTypes: deb\nURIs: {MIRROR}\nSuites: bookworm\nComponents: main\n", True, ()),
+        (f"deb {MIRROR} bookworm main contrib # why\n#deb {MIRROR} bookworm non-free\ndeb-src {MIRROR} bookworm main\n", False,
+         (Entry((MIRROR,), ("bookworm",), ("main", "contrib")),)),
+        (f"deb [arch=amd64 signed-by={KEY}] {MIRROR} ./\n", False, (Entry((MIRROR,), ("./",), (), KEY),)),
+        (f"Types: deb\nURIs: {MIRROR}\nSuites: x\n\nTypes: deb\nURIs: {MIRROR}\nSuites: y\nComponents:\n main\n contrib\n", True,
+         (Entry((MIRROR,), ("x",), ()), Entry((MIRROR,), ("y",), ("main", "contrib")))),
+    ],
+)  # fmt: skip
+def test_parse(text: str, deb822: bool, expected: tuple[Entry, ...]) -> None:
+    assert parse(text, deb822) == expected
+
+
+def test_what_is_written_is_what_is_read() -> None:
+    assert parse(stanza(MAIN), deb822=True) == (MAIN,)
+
+
+NEEDED = ("contrib", "non-free")
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ((MAIN,), Entry((MIRROR,), ("bookworm",), NEEDED, KEY)),
+        ((MAIN, Entry((MIRROR,), ("bookworm",), ("contrib",))), Entry((MIRROR,), ("bookworm",), ("non-free",), KEY)),
+        ((Entry((MIRROR,), ("bookworm",), ("main", *NEEDED)),), None),
+        ((Entry((MIRROR,), ("./",), ()),), None),
+        ((), None),
+    ],
+)
+def test_extra_components(entries: tuple[Entry, ...], expected: Entry | None) -> None:
+    assert extra_components(entries, "bookworm", NEEDED) == expected
+
+
+def test_read_leaves_the_collections_own_file_out(tmp_path: Path) -> None:
+    parts = tmp_path / "etc/apt/sources.list.d"
+    parts.mkdir(parents=True)
+    (tmp_path / "etc/apt/sources.list").write_text(f"deb {MIRROR} bookworm main\n")
+    (parts / "debian.sources").write_text(stanza(MAIN))
+    (parts / "t9k-gpu-driver.sources").write_text(stanza(Entry((MIRROR,), ("bookworm",), NEEDED)))
+    assert read(str(tmp_path), leave_out=OWN) == (Entry((MIRROR,), ("bookworm",), ("main",)), MAIN)

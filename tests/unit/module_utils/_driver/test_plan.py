@@ -1,0 +1,259 @@
+"""The plan as decision tables, and its property: once a plan's steps are done, the next plan is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from node_builder import A40, KERNEL, UNIT, bare_node, finished_node, package_plan, simulate
+
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as driver_plan
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import proof as driver_proof
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Step, Target
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._gsp import verdict as gsp_verdict
+from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import DEFAULT_PATH
+from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe
+
+WANTED = Wanted(drain="never")
+V525 = "525.147.05"
+GSP_LINE = "options nvidia NVreg_EnableGpuFirmware=0\n"
+OTHER_LINE = "options nvidia NVreg_RegistryDwords=RMx=1\n"
+
+
+def names(steps: Sequence[Step]) -> list[str]:
+    return [step.name for step in steps]
+
+
+def target(version: str = V525, packages: bool = True, **rest: object) -> Target:
+    return Target(version, "proprietary", package_plan(version) if packages else None, **rest)  # type: ignore[arg-type]
+
+
+BARE = ["files", "install", "hold", "initramfs", "reboot"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (WANTED, BARE),
+        (replace(WANTED, hold=False), ["files", "install", "initramfs", "reboot"]),
+        (replace(WANTED, reboot="never"), ["files", "install", "hold", "initramfs"]),
+        (replace(WANTED, blacklist=False), ["install", "hold", "reboot"]),
+        (replace(WANTED, gsp="disabled"), ["files", "install", "hold", "gsp", "initramfs", "reboot"]),
+        (replace(WANTED, drain="always"), ["drain", *BARE, "uncordon"]),
+        (replace(WANTED, drain="auto"), BARE),
+    ],
+)
+def test_bare_node(wanted: Wanted, expected: list[str]) -> None:
+    assert names(driver_plan.steps(bare_node(), wanted, target())) == expected
+
+
+def test_a_kubelet_means_a_drain() -> None:
+    state = bare_node()
+    with_kubelet = replace(state, system=replace(state.system, kubelet=True))
+    assert names(driver_plan.steps(with_kubelet, Wanted(), target())) == ["drain", *BARE, "uncordon"]
+
+
+def test_the_vendors_unit_that_switches_persistence_off_is_foreseen() -> None:
+    steps = driver_plan.steps(bare_node(), WANTED, target(vendor_persistence_off=True))
+    assert "persistence" in names(steps)
+
+
+def changed(**fields: object) -> NodeState:
+    return replace(finished_node(V525), **fields)  # type: ignore[arg-type]
+
+
+def held(state: NodeState, want: str) -> NodeState:
+    return replace(state, packages=tuple(replace(package, want=want) for package in state.packages))
+
+
+FINISHED = finished_node(V525)
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted", "expected"),
+    [
+        (FINISHED, WANTED, []),
+        (held(FINISHED, "install"), WANTED, ["hold"]),
+        (held(FINISHED, "install"), replace(WANTED, hold=False), []),
+        (FINISHED, replace(WANTED, hold=False), ["hold"]),
+        (FINISHED, replace(WANTED, pin=True), ["files"]),
+        (FINISHED, replace(WANTED, unattended_exclusion=True), ["files"]),
+        (FINISHED, replace(WANTED, blacklist=False), ["files", "initramfs"]),
+        (FINISHED, replace(WANTED, gsp="disabled"), ["gsp", "initramfs", "reboot"]),
+        (FINISHED, replace(WANTED, gsp="disabled", mig=True), []),
+        (changed(modprobe_mtime=3000.0), WANTED, ["initramfs"]),
+        (changed(kernel_module=replace(FINISHED.kernel_module, version="525.105.17")), WANTED, ["reboot"]),
+        (changed(kernel_module=replace(FINISHED.kernel_module, loaded=False)), WANTED, ["reboot"]),
+        (changed(kernel_module=replace(FINISHED.kernel_module, flavour="open")), WANTED, ["reboot"]),
+        (changed(pci=(replace(A40, driver="nouveau"),)), WANTED, ["reboot"]),
+        (changed(files={**FINISHED.files, driver_files.CORDON_MARK: "schedulable before\n"}), WANTED, ["uncordon"]),
+        (changed(persistenced_enabled=False), WANTED, ["persistence"]),
+        (changed(persistenced_enabled=False), replace(WANTED, persistence=False), []),
+    ],
+)
+def test_finished_node(state: NodeState, wanted: Wanted, expected: list[str]) -> None:
+    assert names(driver_plan.steps(state, wanted, target(packages=False))) == expected
+
+
+def test_persistence_off_on_a_gpu() -> None:
+    gpus = tuple(replace(gpu, persistence_enabled=False) for gpu in FINISHED.smi.gpus)
+    steps = driver_plan.steps(changed(smi=replace(FINISHED.smi, gpus=gpus)), WANTED, target(packages=False))
+    assert names(steps) == ["persistence"]
+    assert steps[0].disturbs
+    assert steps[0].data == {"restart": True}
+
+
+def test_the_daemon_is_not_restarted_between_an_installation_and_its_reboot() -> None:
+    """The library is new by then and the loaded module old: the daemon would not start."""
+    edited = replace(
+        UNIT, fragment=replace(UNIT.fragment, text=UNIT.fragment.text.replace("nvpd", "nvpd --no-persistence-mode"))
+    )
+    steps = driver_plan.steps(changed(persistenced=edited), WANTED, target("535.54.03"))
+    assert [step.data for step in steps if step.name == "persistence"] == [{"restart": False}]
+
+
+def test_a_package_dpkg_left_half_done() -> None:
+    packages = (*FINISHED.packages[:-1], replace(FINISHED.packages[-1], status="half-configured"))
+    assert names(driver_plan.steps(changed(packages=packages), WANTED, target(packages=False)))[0] == "repair"
+
+
+@pytest.mark.parametrize(
+    ("mark", "expected"),
+    [
+        (None, ["reboot"]),
+        (
+            f"{V525}/proprietary default the-boot\n",
+            ["reboot"],
+        ),  # the mark of this very boot: that reboot has not come yet
+        (f"{V525}/proprietary default an-earlier-boot\n", []),  # it came, and did not help
+        ("525.105.17/proprietary default an-earlier-boot\n", ["reboot"]),  # of another driver
+        (f"{V525}/proprietary 0 an-earlier-boot\n", ["reboot"]),  # for another GSP option
+        (f"{V525}/open default an-earlier-boot\n", ["reboot"]),  # for the other flavour
+        ("garbage", ["reboot"]),
+    ],
+)
+def test_a_reboot_that_did_not_help_is_not_repeated(mark: str | None, expected: list[str]) -> None:
+    unloaded = replace(FINISHED.kernel_module, loaded=False)
+    state = changed(kernel_module=unloaded, files={**FINISHED.files, driver_files.REBOOT_MARK: mark})
+    assert names(driver_plan.steps(state, WANTED, target(packages=False))) == expected
+
+
+def test_an_interruption_before_the_reboot_of_a_gsp_change_still_gets_it() -> None:
+    """The mark of the reboot after the installation must not count for the option that came later."""
+    wanted = replace(WANTED, gsp="disabled")
+    marked = changed(
+        files={**FINISHED.files, driver_files.REBOOT_MARK: f"{V525}/proprietary default an-earlier-boot\n"}
+    )
+    planned = driver_plan.steps(marked, wanted, target(packages=False))
+    interrupted = simulate(marked, [step for step in planned if step.name != "reboot"])
+    assert names(driver_plan.steps(interrupted, wanted, target(packages=False))) == ["reboot"]
+
+
+def test_a_reboot_that_is_not_allowed_is_pending_with_its_reason() -> None:
+    state = changed(kernel_module=replace(FINISHED.kernel_module, version="525.105.17"))
+    never = replace(WANTED, reboot="never")
+    planned = driver_plan.steps(state, never, target(packages=False))
+    assert planned == ()
+    reason = driver_plan.pending_reboot(state, never, target(packages=False), planned)
+    assert reason == "driver 525.105.17 is loaded, 525.147.05 is installed"
+    assert driver_plan.pending_reboot(state, WANTED, target(packages=False), planned) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (FINISHED, ["remove", "files", "initramfs", "reboot"]),
+        (bare_node(), []),
+        (replace(bare_node(), files={**bare_node().files, driver_files.PREFERENCES: "x"}), ["files"]),
+        (replace(bare_node(), files={**bare_node().files, DEFAULT_PATH: GSP_LINE}), ["files", "initramfs"]),
+        (replace(bare_node(), files={**bare_node().files, DEFAULT_PATH: OTHER_LINE}), []),
+    ],
+)
+def test_absent(state: NodeState, expected: list[str]) -> None:
+    assert names(driver_plan.steps(state, replace(WANTED, state="absent"), None)) == expected
+
+
+def test_absent_takes_ours_and_only_ours() -> None:
+    steps = {step.name: step for step in driver_plan.steps(FINISHED, replace(WANTED, state="absent"), None)}
+    assert {file["path"] for file in steps["files"].data["files"]} == {modprobe.BLACKLIST_PATH}
+    assert "openssh-server" not in steps["remove"].data["packages"]
+
+
+def test_absent_leaves_what_others_wrote_beside_our_option() -> None:
+    state = replace(bare_node(), files={**bare_node().files, DEFAULT_PATH: GSP_LINE + OTHER_LINE})
+    steps = driver_plan.steps(state, replace(WANTED, state="absent"), None)
+    assert steps[0].data == {"files": [{"path": DEFAULT_PATH, "content": OTHER_LINE}]}
+
+
+def test_absent_releases_the_kernels_held_for_prebuilt_modules() -> None:
+    names_held = (f"linux-modules-nvidia-525-server-{KERNEL}", f"linux-image-{KERNEL}")
+    more = tuple(Package(name, "amd64", "1", "hold", "installed") for name in (*names_held, "linux-base"))
+    steps = driver_plan.steps(changed(packages=(*FINISHED.packages, *more)), replace(WANTED, state="absent"), None)
+    assert steps[0].data["release"] == [f"linux-image-{KERNEL}"]
+    assert names_held[0] in steps[0].data["packages"]
+
+
+@pytest.mark.parametrize(("there", "needs"), [(True, []), (False, ["python3-debian"])])
+def test_a_source_says_what_else_it_installs(there: bool, needs: list[str]) -> None:
+    tool = Package("python3-debian", "all", "0.1.49", "install", "installed")
+    state = changed(packages=(*FINISHED.packages, *((tool,) if there else ())))
+    entry = Entry(("https://mirror.example",), ("jammy",), ("restricted",))
+    (step,) = driver_plan.steps(state, WANTED, target(packages=False, source=entry))
+    assert (step.name, step.data["needs"]) == ("sources", needs)
+    assert ("python3-debian" in step.reason) is not there
+
+
+@pytest.mark.parametrize(
+    ("gsp", "effective", "expected"),
+    [
+        ("disabled", False, ("GSP firmware is not disabled as wanted: a boot would not help",)),
+        ("disabled", True, ()),
+        ("disabled", None, ()),
+        ("auto", False, ()),
+    ],
+)
+def test_gsp_asked_for_by_name_is_part_of_the_proof(
+    gsp: str, effective: bool | None, expected: tuple[str, ...]
+) -> None:
+    verdict = gsp_verdict.Verdict("none", "0", "nvidia", "", effective=effective, reboot_reason="a boot would not help")
+    assert driver_proof.gsp_problem(verdict, replace(WANTED, gsp=gsp)) == expected
+
+
+wanted_states = st.builds(
+    Wanted,
+    hold=st.booleans(),
+    pin=st.booleans(),
+    unattended_exclusion=st.booleans(),
+    blacklist=st.booleans(),
+    persistence=st.booleans(),
+    gsp=st.sampled_from(["auto", "enabled", "disabled"]),
+    mig=st.booleans(),
+    drain=st.sampled_from(["always", "never", "auto"]),
+    state=st.just("present"),
+)
+starts = st.sampled_from([bare_node(), finished_node("525.105.17"), finished_node(V525), finished_node("535.54.03")])
+
+
+@given(start=starts, wanted=wanted_states, version=st.sampled_from(["525.105.17", V525, "535.54.03"]))
+def test_once_done_nothing_is_left(start: NodeState, wanted: Wanted, version: str) -> None:
+    """plan(apply(plan(s, w)), w) = ∅"""
+    in_place = start.driver is not None and start.driver.driver_version == version
+    steps = driver_plan.steps(start, wanted, target(version, packages=not in_place))
+    after = simulate(start, steps)
+    assert driver_plan.steps(after, wanted, target(version, packages=False)) == ()
+
+
+@given(start=starts, wanted=wanted_states)
+def test_absent_once_done_nothing_is_left(start: NodeState, wanted: Wanted) -> None:
+    absent = replace(wanted, state="absent")
+    after = simulate(start, driver_plan.steps(start, absent, None))
+    assert driver_plan.steps(after, absent, None) == ()
+    assert not any(text for text in after.files.values())

@@ -1,0 +1,76 @@
+"""Why a node cannot get the driver asked for: one row a fault, and all of them at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from node_builder import bare_node, package_plan
+
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import preflight as driver_preflight
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
+
+SUPPORTED = {"ubuntu-22.04": {}, "debian-12": {}}
+BARE = bare_node()
+V525 = "525.147.05"
+DKMS = Target(V525, "proprietary", package_plan(V525))
+PREBUILT = replace(DKMS, packages=replace(package_plan(V525), module_build="prebuilt"))
+IN_PLACE = replace(DKMS, packages=None)
+
+
+def system(**fields: Any) -> NodeState:
+    return replace(BARE, system=replace(BARE.system, **fields))
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (BARE, []),
+        (system(os_version="18.04"), ["operating system of debian-12, ubuntu-22.04. Found: Ubuntu 22.04 (ubuntu-18.04)"]),
+        (system(as_root=False), ["run with --become"]),
+        (replace(BARE, foreign_driver="a .run installer"), ["Found: a .run installer"]),
+        (replace(system(os_id="fedora"), foreign_driver="a .run installer"), ["(fedora-22.04)", "Found: a .run installer"]),
+    ],
+)  # fmt: skip
+def test_faults(state: NodeState, expected: list[str]) -> None:
+    found = [str(fault) for fault in driver_preflight.faults(state, SUPPORTED)]
+    assert len(found) == len(expected)
+    assert all(part in fault for part, fault in zip(expected, found))
+
+
+LOCKED = {"secure_boot": True}
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted", "target", "expected"),
+    [
+        (BARE, Wanted(), DKMS, []),
+        (system(free_mib=2048), Wanted(), DKMS, []),
+        (system(free_mib=2047), Wanted(), DKMS, ["2048 MiB free on /. Found: 2047 MiB"]),
+        (system(free_mib=0), Wanted(), IN_PLACE, []),
+        (system(**LOCKED), Wanted(), DKMS, ["a key to sign"]),
+        (system(**LOCKED), Wanted(), PREBUILT, []),
+        (system(**LOCKED), Wanted(), IN_PLACE, []),
+        (system(**LOCKED, machine_owner_key=True), Wanted(), DKMS, []),
+        (system(secure_boot=None), Wanted(), DKMS, []),
+        (BARE, Wanted(gsp="disabled"), DKMS, []),
+        (BARE, Wanted(gsp="disabled", mig=True), DKMS, ["GSP firmware disabled. Found: MIG is wanted"]),
+        (BARE, Wanted(gsp="disabled"), replace(DKMS, kernel_modules="open"), ["open kernel modules"]),
+        (BARE, Wanted(gsp="disabled", vgpu=True), IN_PLACE, ["vGPU"]),
+        (system(**LOCKED, free_mib=1), Wanted(gsp="disabled", mig=True), DKMS, ["MiB free", "a key to sign", "MIG"]),
+    ],
+)
+def test_target_faults(state: NodeState, wanted: Wanted, target: Target, expected: list[str]) -> None:
+    found = [str(fault) for fault in driver_preflight.target_faults(state, wanted, target)]
+    assert len(found) == len(expected)
+    assert all(part in fault for part, fault in zip(expected, found))
+
+
+def test_the_packages_own_faults_come_first() -> None:
+    packages = replace(package_plan(V525), faults=("Wanted: headers.",))
+    found = list(driver_preflight.target_faults(system(free_mib=1), Wanted(), replace(DKMS, packages=packages)))
+    assert str(found[0]) == "Wanted: headers."
+    assert len(found) == 2

@@ -1,0 +1,463 @@
+"""What nvidia-smi says, on the real capture, on documents derived from it, and on everything that is none."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.t9k.gpu.plugins.module_utils._command import Result
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import smi as nvidia_smi
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.gpu import Gpu
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.proc import GpuInformation, KernelModule
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.xml import NO_VALUE
+
+FOLDER = Path(__file__).parents[2] / "fixtures"
+CAPTURE = "h200-sxm-580-open"
+DOCUMENTS = sorted(path.parent.name for path in FOLDER.glob("*/nvidia-smi-q.xml"))
+H200 = (FOLDER / CAPTURE / "nvidia-smi-q.xml").read_text()
+NOT_LOADED = (
+    "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. "
+    "Make sure that the latest NVIDIA driver is installed and running.\n"
+)
+MISMATCH = "Failed to initialize NVML: Driver/library version mismatch\n"
+NO_HANDLE = "Unable to determine the device handle for GPU"
+
+
+def load(name: str) -> nvidia_smi.SmiReport:
+    return nvidia_smi.parse((FOLDER / name / "nvidia-smi-q.xml").read_text())
+
+
+def answer(rc: int, stdout: str = "", stderr: str = "") -> nvidia_smi.SmiReport:
+    return nvidia_smi.classify(Result(("nvidia-smi", "-q", "-x"), rc, stdout, stderr), 30)
+
+
+def edited(*changes: tuple[str, str]) -> nvidia_smi.SmiReport:
+    text = H200
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return nvidia_smi.parse(text)
+
+
+REPORTS = [
+    # folder, schema, driver, CUDA, GPUs, status
+    (CAPTURE, "v13", "580.159.04", "13.0", 1, "ok"),
+    ("derived-a40-x7-525", "v12", "525.147.05", "12.0", 7, "ok"),
+    ("derived-a100-mig-535", "v12", "535.183.06", "12.2", 1, "ok"),
+    ("derived-t4-v11-515", "v11", "515.105.01", "11.7", 1, "ok"),
+    ("derived-v100-x2-v10-470", "v10", "470.223.02", "11.4", 2, "ok"),
+    ("derived-gtx1080-nodtd-418", None, None, None, 1, "ok"),
+    ("derived-h200-x2-gpu-lost-580", "v13", "580.159.04", "13.0", 2, "gpu_lost"),
+]
+
+
+def test_every_document_is_in_the_table() -> None:
+    assert sorted(row[0] for row in REPORTS) == DOCUMENTS
+
+
+@pytest.mark.parametrize(("name", "schema", "driver", "cuda", "count", "status"), REPORTS)
+def test_report(name: str, schema: str | None, driver: str | None, cuda: str | None, count: int, status: str) -> None:
+    report = load(name)
+    assert (report.schema, report.driver_version, report.cuda_version) == (schema, driver, cuda)
+    assert (report.status, len(report.gpus), report.warnings) == (status, count, ())
+    assert [gpu.index for gpu in report.gpus] == list(range(count))
+    assert len({gpu.uuid for gpu in report.gpus}) == len({gpu.pci_address for gpu in report.gpus}) == count
+    assert json.loads(json.dumps(report.to_dict())) == report.to_dict()
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_no_text_stands_for_no_value(name: str) -> None:
+    def leaves(value: Any) -> list[Any]:
+        if isinstance(value, dict):
+            value = list(value.values())
+        return [leaf for item in value for leaf in leaves(item)] if isinstance(value, list) else [value]
+
+    texts = [leaf.lower() for leaf in leaves(load(name).to_dict()["gpus"]) if isinstance(leaf, str)]
+    assert texts
+    assert not [text for text in texts if text.strip("[]") in NO_VALUE]
+
+
+def test_the_capture() -> None:
+    assert load(CAPTURE).gpus == (
+        Gpu(
+            index=0,
+            product_name="NVIDIA H200",
+            architecture="Hopper",
+            uuid="GPU-00000000-0000-4000-8000-000000000001",
+            serial="1650000000000",
+            minor_number=0,
+            vbios_version="96.00.A5.00.1A",
+            pci_address="0000:00:06.0",
+            pci_device_id="2335",
+            memory_total_mib=143771,
+            memory_used_mib=0,
+            persistence_enabled=True,
+            mig_mode_current=False,
+            mig_mode_pending=False,
+            mig_devices=(),
+            ecc_enabled=True,
+            ecc_pending=True,
+            ecc_corrected_count=0,
+            ecc_uncorrected_count=0,
+            ecc_aggregate_corrected_count=0,
+            ecc_aggregate_uncorrected_count=0,
+            remapped_rows_pending=False,
+            remapped_rows_failure=False,
+            retired_pages_pending=None,
+            gsp_firmware_version="580.159.04",
+            gsp_enabled=True,
+            virtualization_mode="Pass-Through",
+            recovery_action="None",
+            fabric_state=None,
+            compute_mode="Default",
+            process_count=0,
+            utilization_percent=0,
+            temperature_c=41,
+            power_draw_w=133.87,
+            power_limit_w=700.0,
+            lost=False,
+        ),
+    )
+
+
+VALUES = [
+    # folder, GPU, field, value
+    ("derived-a40-x7-525", 0, "architecture", "Ampere"),
+    ("derived-a40-x7-525", 0, "pci_address", "0000:1b:00.0"),
+    ("derived-a40-x7-525", 6, "uuid", "GPU-5246cdd0-db79-cea0-eaf5-d067784e4648"),
+    ("derived-a40-x7-525", 0, "gsp_enabled", False),
+    ("derived-a40-x7-525", 0, "gsp_firmware_version", None),
+    ("derived-a40-x7-525", 0, "mig_mode_current", None),
+    ("derived-a40-x7-525", 0, "power_draw_w", 78.31),
+    ("derived-a40-x7-525", 0, "power_limit_w", 300.0),
+    ("derived-a40-x7-525", 0, "virtualization_mode", "None"),
+    ("derived-a40-x7-525", 0, "recovery_action", None),
+    ("derived-a40-x7-525", 0, "ecc_uncorrected_count", 0),
+    ("derived-v100-x2-v10-470", 0, "architecture", "Volta"),  # by its device id: the schema has no such field
+    ("derived-v100-x2-v10-470", 0, "gsp_enabled", None),
+    ("derived-v100-x2-v10-470", 0, "persistence_enabled", False),
+    ("derived-v100-x2-v10-470", 1, "ecc_corrected_count", 3),
+    ("derived-v100-x2-v10-470", 1, "ecc_uncorrected_count", 1),
+    ("derived-v100-x2-v10-470", 1, "ecc_aggregate_corrected_count", 7),
+    ("derived-v100-x2-v10-470", 1, "ecc_aggregate_uncorrected_count", 2),
+    ("derived-v100-x2-v10-470", 0, "retired_pages_pending", False),
+    ("derived-v100-x2-v10-470", 1, "retired_pages_pending", True),
+    ("derived-v100-x2-v10-470", 1, "remapped_rows_pending", None),
+    ("derived-v100-x2-v10-470", 0, "process_count", 0),
+    ("derived-v100-x2-v10-470", 1, "process_count", 2),
+    ("derived-v100-x2-v10-470", 0, "power_draw_w", 25.61),
+    ("derived-v100-x2-v10-470", 0, "power_limit_w", 250.0),
+    ("derived-gtx1080-nodtd-418", 0, "architecture", "Pascal"),
+    ("derived-gtx1080-nodtd-418", 0, "serial", None),
+    ("derived-gtx1080-nodtd-418", 0, "ecc_enabled", None),
+    ("derived-gtx1080-nodtd-418", 0, "ecc_uncorrected_count", None),
+    ("derived-gtx1080-nodtd-418", 0, "process_count", None),
+    ("derived-gtx1080-nodtd-418", 0, "power_draw_w", None),
+    ("derived-gtx1080-nodtd-418", 0, "power_limit_w", None),
+    ("derived-gtx1080-nodtd-418", 0, "memory_used_mib", 561),
+    ("derived-t4-v11-515", 0, "gsp_enabled", True),
+    ("derived-t4-v11-515", 0, "gsp_firmware_version", "515.105.01"),
+    ("derived-t4-v11-515", 0, "ecc_corrected_count", 5),
+    ("derived-t4-v11-515", 0, "ecc_uncorrected_count", 3),
+    ("derived-t4-v11-515", 0, "ecc_aggregate_corrected_count", 0),  # DRAM's part is N/A
+    ("derived-t4-v11-515", 0, "ecc_aggregate_uncorrected_count", 9),
+    ("derived-a100-mig-535", 0, "mig_mode_current", True),
+    ("derived-a100-mig-535", 0, "remapped_rows_pending", True),
+    ("derived-a100-mig-535", 0, "remapped_rows_failure", False),
+    ("derived-a100-mig-535", 0, "utilization_percent", None),
+    ("derived-h200-x2-gpu-lost-580", 0, "lost", False),
+    ("derived-h200-x2-gpu-lost-580", 1, "lost", True),
+    ("derived-h200-x2-gpu-lost-580", 1, "persistence_enabled", None),
+    ("derived-h200-x2-gpu-lost-580", 1, "gsp_enabled", None),
+    ("derived-h200-x2-gpu-lost-580", 1, "memory_total_mib", None),
+]
+
+
+@pytest.mark.parametrize(("name", "index", "field", "wanted"), VALUES)
+def test_value(name: str, index: int, field: str, wanted: object) -> None:
+    found = getattr(load(name).gpus[index], field)
+    assert (type(found), found) == (type(wanted), wanted)
+
+
+def test_mig_devices() -> None:
+    devices = load("derived-a100-mig-535").gpus[0].mig_devices
+    assert [(device.index, device.gpu_instance_id, device.compute_instance_id) for device in devices] == [
+        (0, 1, 0),
+        (1, 5, 0),
+        (2, 13, 0),
+    ]
+    assert [device.memory_total_mib for device in devices] == [19968, 9856, 4864]
+    assert [device.multiprocessor_count for device in devices] == [42, 28, 14]
+    assert devices[0].uuid is None
+
+
+@pytest.mark.parametrize(
+    ("value", "version", "enabled"),
+    [
+        ("580.159.04", "580.159.04", True),
+        ("N/A", None, False),
+        ("[N/A]", None, False),
+        ("Unknown Error", None, None),
+        ("Requested functionality has been deprecated", None, None),
+        ("Not Supported", None, None),
+    ],
+)
+def test_gsp(value: str, version: str | None, enabled: bool | None) -> None:
+    field = "<gsp_firmware_version>{}</gsp_firmware_version>"
+    gpu = edited((field.format("580.159.04"), field.format(value))).gpus[0]
+    assert (gpu.gsp_firmware_version, gpu.gsp_enabled) == (version, enabled)
+
+
+@pytest.mark.parametrize(
+    "value", ["N/A", "[N/A]", "Unknown Error", "[Unknown Error]", "ERR!", "Not Supported", "", "GiB"]
+)
+def test_numbers_that_are_none(value: str) -> None:
+    assert edited(("<total>143771 MiB</total>", f"<total>{value}</total>")).gpus[0].memory_total_mib is None
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"), [("140 GiB", None), ("8119 MB", 8119), ("143771", 143771), ("1e5 MiB", None)]
+)
+def test_units(value: str, wanted: int | None) -> None:
+    assert edited(("<total>143771 MiB</total>", f"<total>{value}</total>")).gpus[0].memory_total_mib == wanted
+
+
+def test_uncorrectable_errors_by_code_are_summed() -> None:
+    old = "<sram_uncorrectable_{}>0</sram_uncorrectable_{}>"
+    new = "<sram_uncorrectable_{}>{}</sram_uncorrectable_{}>"
+    changes = [
+        (old.format(code, code), new.format(code, count, code)) for code, count in (("parity", 2), ("secded", 4))
+    ]
+    gpu = edited(*changes).gpus[0]
+    assert (gpu.ecc_uncorrected_count, gpu.ecc_aggregate_uncorrected_count, gpu.ecc_corrected_count) == (6, 6, 0)
+
+
+def test_ada_lovelace_is_ada_as_in_the_device_ids() -> None:
+    assert edited(("<product_architecture>Hopper", "<product_architecture>Ada Lovelace")).gpus[0].architecture == "Ada"
+
+
+FAULTS = [
+    # exit status, standard output, standard error, status, a word of the message
+    (127, "", "nvidia-smi: not found", "not_installed", "Install"),
+    (12, "NVIDIA-SMI couldn't find libnvidia-ml.so library in your system.", "", "not_installed", "libnvidia-ml"),
+    (9, NOT_LOADED, "", "driver_not_loaded", "modprobe"),
+    (9, "", "", "driver_not_loaded", "modprobe"),
+    (255, NOT_LOADED, "", "driver_not_loaded", "modprobe"),
+    (18, MISMATCH + "NVML library version: 535.183\n", "", "version_mismatch", "Reboot"),
+    (255, "", MISMATCH, "version_mismatch", "Reboot"),
+    (6, "No devices were found\n", "", "no_devices", "lspci"),
+    (0, "No devices were found\n", "", "no_devices", "lspci"),
+    (15, NO_HANDLE + " 0000:09:00.0: GPU is lost.  Reboot the system\n", "", "gpu_lost", "0000:09:00.0"),
+    (255, NO_HANDLE + "0000:07:00.0: Unknown Error\n", "", "gpu_lost", "0000:07:00.0"),
+    (124, "", "", "timeout", "30 s"),
+    (137, H200[:5000], "", "timeout", "30 s"),
+    (0, "", "", "malformed", "no output"),
+    (0, "hello\n", "", "malformed", "hello"),
+    (0, H200[:9000], "", "malformed", "by hand"),
+    (4, "Failed to initialize NVML: Insufficient Permissions\n", "", "failed", "exit status 4"),
+    (255, "Failed to initialize NVML: Unknown Error\n", "", "failed", "exit status 255"),
+    (3, H200, "", "failed", "exit status 3"),
+    (15, H200, "", "gpu_lost", "reboot"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rc", "stdout", "stderr", "status", "word"), FAULTS)
+def test_fault(rc: int, stdout: str, stderr: str, status: str, word: str) -> None:
+    report = answer(rc, stdout, stderr)
+    assert report.status == status
+    assert word in report.message
+    assert report.message.startswith(nvidia_smi.MEANINGS[status].split(".")[0])
+    assert "\n" not in report.message
+    assert len(report.message) < 900
+
+
+def test_every_status_is_tested() -> None:
+    assert {row[3] for row in FAULTS} | {"ok"} == set(nvidia_smi.MEANINGS)
+
+
+def test_mismatch_names_the_library() -> None:
+    report = answer(18, MISMATCH + "NVML library version: 535.183\n")
+    assert report.library_version == "535.183"
+    completed = nvidia_smi.complete(report, KernelModule(True, "525.147.05", "proprietary"))
+    assert (completed.driver_version, completed.status) == ("525.147.05", "version_mismatch")
+
+
+def test_a_damaged_inforom_is_a_warning() -> None:
+    report = answer(14, H200 + "WARNING: infoROM is corrupted at gpu 0000:00:06.0\n")
+    assert (report.status, len(report.gpus)) == ("ok", 1)
+    assert report.warnings == ("WARNING: infoROM is corrupted at gpu 0000:00:06.0",)
+
+
+def test_gpus_are_kept_when_nvidia_smi_fails_after_them() -> None:
+    report = answer(255, H200, NO_HANDLE + " 0000:09:00.0: Unknown Error\n")
+    assert (report.status, len(report.gpus)) == ("gpu_lost", 1)
+    assert "0000:09:00.0" in report.message
+
+
+def test_lost_gpu_is_named() -> None:
+    assert "0000:19:00.0" in load("derived-h200-x2-gpu-lost-580").message
+
+
+def test_no_gpu_in_the_document() -> None:
+    report = nvidia_smi.parse("<nvidia_smi_log><attached_gpus>0</attached_gpus></nvidia_smi_log>")
+    assert (report.status, report.gpus) == ("no_devices", ())
+
+
+def test_an_empty_gpu_has_only_nulls() -> None:
+    gpu = nvidia_smi.parse("<nvidia_smi_log><gpu/></nvidia_smi_log>").gpus[0].to_dict()
+    assert {key: value for key, value in gpu.items() if value is not None} == {
+        "index": 0,
+        "mig_devices": [],
+        "lost": False,
+    }
+
+
+def test_one_call() -> None:
+    calls: list[tuple[list[str], int | None]] = []
+
+    def run(argv: list[str], timeout_s: int | None = None, stdin: str | None = None) -> Result:
+        calls.append((argv, timeout_s))
+        return Result(tuple(argv), 0, H200, "")
+
+    assert nvidia_smi.query(run, 7).status == "ok"
+    assert calls == [(["nvidia-smi", "-q", "-x"], 7)]
+
+
+COMPLETED = [
+    # GSP by nvidia-smi, by the kernel module, the result
+    (None, GpuInformation("x", "GPU-1", "515.1"), True, "515.1"),
+    (None, GpuInformation("x", "GPU-1", None), False, None),
+    (None, GpuInformation("x", None, None), None, None),
+    (None, None, None, None),
+    (False, GpuInformation("x", "GPU-1", "515.1"), False, None),
+]
+
+
+@pytest.mark.parametrize(("said", "information", "enabled", "version"), COMPLETED)
+def test_complete(
+    said: bool | None, information: GpuInformation | None, enabled: bool | None, version: str | None
+) -> None:
+    report = load(CAPTURE)
+    report = replace(report, gpus=(replace(report.gpus[0], gsp_enabled=said, gsp_firmware_version=None),))
+    known = {"0000:00:06.0": information} if information else {}
+    gpu = nvidia_smi.complete(report, KernelModule(True, "1.2", "open", {}, known)).gpus[0]
+    assert (gpu.gsp_enabled, gpu.gsp_firmware_version) == (enabled, version)
+
+
+# Documents that are none
+
+
+@pytest.mark.parametrize("end", range(0, len(H200), 500))
+def test_truncated(end: int) -> None:
+    assert nvidia_smi.parse(H200[:end]).status == "malformed"
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_document_truncated(name: str) -> None:
+    text = (FOLDER / name / "nvidia-smi-q.xml").read_text()
+    assert {nvidia_smi.parse(text[:end]).status for end in range(0, len(text) - 20, 3001)} == {"malformed"}
+
+
+BOMB = '<!DOCTYPE nvidia_smi_log [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'<?xml version="1.0" ?>{BOMB}<nvidia_smi_log><driver_version>&b;</driver_version><gpu/></nvidia_smi_log>',
+        '<!DOCTYPE nvidia_smi_log SYSTEM "file:///etc/passwd" [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
+        "<nvidia_smi_log><gpu><uuid>&a;</uuid></gpu></nvidia_smi_log>",
+        f'<!DOCTYPE nvidia_smi_log SYSTEM "nvsmi_device_v12.dtd">{BOMB}<nvidia_smi_log><gpu/></nvidia_smi_log>',
+        "<nvidia_smi_log><gpu><uuid>&nbsp;</uuid></gpu></nvidia_smi_log>",
+        "<nvidia_smi_log><gpu></nvidia_smi_log>",
+        "<nvidia_smi_log/>",
+        "<nvidia_smi_log>",
+        "</nvidia_smi_log><nvidia_smi_log>",
+        "<?xml?></nvidia_smi_log>",
+        "<!DOCTYPE</nvidia_smi_log>",
+        "<nvidia_smi_log><gpu/></nvidia_smi_log></nvidia_smi_log>",
+        "\0\0\0",
+        "\ud800<nvidia_smi_log>\ud800</nvidia_smi_log>\udfff<",
+        "<html><nvidia_smi_log></nvidia_smi_log></html>",
+    ],
+)
+def test_malformed(text: str) -> None:
+    report = nvidia_smi.parse(text)
+    assert report.gpus == ()
+    assert report.status in ("malformed", "no_devices")
+    assert "root:" not in json.dumps(report.to_dict())
+
+
+def test_a_foreign_root_is_refused() -> None:
+    assert nvidia_smi.parse("<?xml version='1.0'?><x><nvidia_smi_log></nvidia_smi_log>").status == "malformed"
+
+
+@pytest.mark.parametrize("name", ["a & b <c>", "\x01\x02", "</process_info>", "\ud800"])
+def test_a_process_may_be_named_anything(name: str) -> None:
+    process = f"<processes><process_info><pid>1</pid><process_name>{name}</process_name></process_info>"
+    assert edited(("<processes>", process)).gpus[0].process_count == 1
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, len(H200) - 1), st.integers(0, 200), st.text(max_size=30))
+def test_any_damage_is_a_report(start: int, length: int, inserted: str) -> None:
+    report = nvidia_smi.parse(H200[:start] + inserted + H200[start + length :])
+    assert report.status in nvidia_smi.MEANINGS
+    json.dumps(report.to_dict())
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(-3, 300), st.text(max_size=200), st.text(max_size=200))
+def test_any_answer_is_a_report(rc: int, stdout: str, stderr: str) -> None:
+    assert answer(rc, stdout, stderr).status in set(nvidia_smi.MEANINGS) - {"ok"}
+
+
+def many(count: int) -> str:
+    head, gpu, tail = (
+        H200[: H200.index("<gpu ")],
+        H200[H200.index("<gpu ") : H200.index("</gpu>") + 6],
+        "</nvidia_smi_log>",
+    )
+    return head + gpu * count + tail
+
+
+def test_sixteen_gpus_are_read_fast() -> None:
+    text = many(16)
+    assert len(text) > 400_000
+    elapsed = []
+    for _attempt in range(3):
+        start = time.process_time()
+        report = nvidia_smi.parse(text)
+        elapsed.append(time.process_time() - start)
+    assert len(report.gpus) == 16
+    assert min(elapsed) < 0.1
+
+
+def test_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvidia_smi, "LARGEST", 100_000)
+    assert nvidia_smi.parse(many(2)).status == "ok"
+    assert nvidia_smi.parse(many(16)).status == "malformed"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 5_000_000,
+        "<nvidia_smi_log>" * 300_000,
+        "<!DOCTYPE " * 300_000 + "</nvidia_smi_log>",
+        "<nvidia_smi_log>" + "<process_name>" * 200_000 + "</nvidia_smi_log>",
+        "<nvidia_smi_log>" + "<a>" * 200_000 + "</a>" * 200_000 + "</nvidia_smi_log>",
+    ],
+    ids=["text", "starts", "doctypes", "names", "deep"],
+)
+def test_huge_nonsense_is_refused_fast(text: str) -> None:
+    start = time.process_time()
+    assert nvidia_smi.parse(text).status in ("malformed", "no_devices")
+    assert time.process_time() - start < 5

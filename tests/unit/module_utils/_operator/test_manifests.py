@@ -1,0 +1,66 @@
+"""Rendered text → objects, prune list and inventory."""
+
+from __future__ import annotations
+
+import json
+
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.manifests import documents, marked_crds, render
+
+CRDS = """
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: a.nvidia.com, annotations: {x: "1"}}
+status: {}
+---
+# nothing
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: b.nvidia.com}
+"""
+RENDERED = """
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: gpu-operator}
+---
+apiVersion: nvidia.com/v1
+kind: ClusterPolicy
+metadata: {name: cluster-policy}
+spec: {driver: {enabled: false}}
+"""
+
+
+def test_documents_take_lists_apart() -> None:
+    assert [d["kind"] for d in documents("kind: List\nitems: [{kind: A}, {kind: B}]\n---\n---\nkind: C\n")] == list(
+        "ABC"
+    )
+
+
+def test_crds_are_marked() -> None:
+    first, second = marked_crds(CRDS, "26.7.0")
+    assert first["metadata"]["annotations"] == {
+        "x": "1",
+        "helm.sh/resource-policy": "keep",
+        "t9k.gpu/chart-version": "26.7.0",
+        "t9k.gpu/chart-crds": "2",
+    }
+    assert "status" not in first
+    assert second["metadata"]["annotations"]["t9k.gpu/chart-crds"] == "2"
+
+
+def test_what_a_former_render_left_behind_goes_but_never_a_crd() -> None:
+    before = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "namespace": "gpu-operator", "name": "gpu-operator"},
+        {"apiVersion": "v1", "kind": "ConfigMap", "namespace": "gpu-operator", "name": "old"},
+        {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "namespace": "", "name": "crd"},
+    ]
+    plan = {"inventory": before, "inventory_wanted": {"version": "26.7.0", "digest": "", "values": {}}}
+    found = render(RENDERED, plan, "gpu-operator")
+    assert found["gone"] == [before[1]]
+    begin = json.loads(found["begin"]["data"]["inventory"])
+    done = json.loads(found["done"]["data"]["inventory"])
+    assert [each["name"] for each in begin["objects"]] == ["old", "gpu-operator", "cluster-policy"]
+    assert [each["name"] for each in done["objects"]] == ["gpu-operator", "cluster-policy"]
+    assert (begin["complete"], done["complete"]) == (False, True)
+    assert done["policy"]["spec"] == {"driver": {"enabled": False}}

@@ -1,0 +1,210 @@
+"""(state, wish) → steps, as tables; and the theorem that what the steps write leaves no step."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import operator_cluster as cluster
+import pytest
+
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import plan as operator_plan
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import record_of
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.release import release_reason
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState
+from ansible_collections.t9k.gpu.plugins.module_utils._sharing import configmap as sharing_configmap
+from ansible_collections.t9k.gpu.plugins.module_utils._sharing import documents as sharing_documents
+
+SHARE = "nvidia.com/device-plugin.config"
+SHARED = {"sharing": cluster.COMMON, "nodes": ["cpu-1", "gpu-1", "gpu-2"], "node_sharing": {"gpu-1": "common"}}
+EMPTY = ClusterState(server_version="v1.36.2", nodes={"gpu-1": cluster.node("gpu-1", 2)})
+
+
+def names(state: ClusterState, **wanted: Any) -> list[str]:
+    return [step.name for step in operator_plan.plan(state, cluster.wish(**wanted))]
+
+
+def shared_map(**configs: Any) -> dict[str, Any]:
+    data = sharing_configmap.data(sharing_documents.documents(configs or cluster.COMMON), {})
+    return {"metadata": {"name": "time-slicing-config", "labels": dict(sharing_configmap.OURS)}, "data": data}
+
+
+def shared_state() -> ClusterState:
+    """Finished, and gpu-1 shares its GPUs."""
+    wish = cluster.wish(**SHARED)
+    state = cluster.finished()
+    record = {"labels": {"gpu-1": {SHARE: "common"}}, "objects": []}
+    node = cluster.node("gpu-1", 2, {"nvidia.com/gpu": "0", "nvidia.com/gpu.shared": "8"}, **{SHARE: "common"})
+    return replace(
+        state,
+        nodes={**state.nodes, "gpu-1": node},
+        release=cluster.release(dict(wish.values)),
+        configmaps={
+            "time-slicing-config": shared_map(),
+            "t9k-gpu-operator": cluster.configmap("t9k-gpu-operator", record=record),
+        },
+    )
+
+
+def test_fresh_cluster() -> None:
+    assert names(EMPTY) == ["chart", "namespace", "record", "crds", "release"]
+
+
+def test_fresh_cluster_with_everything() -> None:
+    found = names(EMPTY, **{**SHARED, "nodes": ["gpu-1"]}, pull_secrets=["pull"], own_pull_secrets=["pull"])
+    assert found == ["chart", "namespace", "record", "pull_secrets", "sharing", "crds", "release", "labels"]
+
+
+def test_finished_cluster_needs_nothing_and_waits_for_nothing() -> None:
+    assert names(cluster.finished()) == []
+    assert operator_plan.waiting(cluster.finished(), cluster.wish()) == ()
+    assert names(shared_state(), **SHARED) == []
+    assert operator_plan.waiting(shared_state(), cluster.wish(**SHARED)) == ()
+
+
+REASONS = [
+    ({"chart_version": "v25.10.1"}, "chart v25.10.1 → v26.7.0"),
+    ({"status": "failed"}, "revision 1 is failed"),
+    ({"status": "pending-upgrade"}, "revision 1 is pending-upgrade"),
+    ({"values": {}}, "values differ: dcgmExporter.serviceMonitor.enabled, devicePlugin.config.name, driver.enabled, "
+                     "operator.upgradeCRD"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changed", "reason"), REASONS)
+def test_release_reasons(changed: dict[str, Any], reason: str) -> None:
+    values = dict(cluster.wish().values)
+    state = cluster.finished(release=cluster.release(**{"values": values, **changed}))
+    assert release_reason(state, cluster.wish()) == reason
+    assert names(state) == ["chart", "release"]
+
+
+def test_a_value_that_is_no_longer_wished_is_a_difference() -> None:
+    values = {**cluster.wish().values, "toolkit": {"enabled": False}}
+    assert release_reason(cluster.finished(release=cluster.release(values)), cluster.wish()) == (
+        "values differ: toolkit.enabled (removed)"
+    )
+
+
+OLD_CRDS = [
+    ({}, "clusterpolicies.nvidia.com is missing"),
+    ({"c": cluster.crd("25.10.1")}, "clusterpolicies.nvidia.com is of 25.10.1; old CRDs drop new fields silently"),
+    ({"c": {"metadata": {"name": "clusterpolicies.nvidia.com"}}},
+     "clusterpolicies.nvidia.com is of an unknown version; old CRDs drop new fields silently"),
+    ({"c": cluster.crd(count=6)}, "1 of 6 CRDs are applied"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("crds", "reason"), OLD_CRDS)
+def test_crds_are_upgraded_before_the_chart(crds: dict[str, Any], reason: str) -> None:
+    state = cluster.finished(crds={crd["metadata"]["name"]: crd for crd in crds.values()})
+    steps = operator_plan.plan(state, cluster.wish())
+    assert [(step.name, step.reason) for step in steps if step.name == "crds"] == [("crds", reason)]
+
+
+def test_a_patch_by_hand_is_undone_by_exactly_its_fields() -> None:
+    hand = cluster.policy(driver={"enabled": True}, extra={"stays": True})
+    (step,) = operator_plan.plan(cluster.finished(policies=(hand,)), cluster.wish())
+    assert step.name == "policy"
+    assert step.patch[0]["spec"] == {"driver": {"enabled": False}}
+    assert "driver.enabled" in step.reason
+
+
+def test_changed_config_restarts_its_readers_and_nothing_else() -> None:
+    wanted = {**SHARED, "sharing": {"common": {"mode": "time_slicing", "replicas": 8}}}
+    (step,) = operator_plan.plan(shared_state(), cluster.wish(**wanted))
+    assert (step.name, step.reason) == ("sharing", "changed: common")
+    assert "GPU device plugin pods" in step.disturbs
+
+
+def test_labels_go_before_the_configs_they_no_longer_name() -> None:
+    gone = {**SHARED, "sharing": {}, "node_sharing": {}}
+    steps = operator_plan.plan(shared_state(), cluster.wish(**gone))
+    assert [step.name for step in steps] == ["chart", "labels", "release", "sharing_remove", "record_final"]
+    assert steps[1].nodes == {"gpu-1": {SHARE: None}}
+
+
+def test_a_new_config_comes_before_the_label_that_names_it() -> None:
+    more = {"sharing": {**cluster.COMMON, "more": {"mode": "time_slicing", "replicas": 9}}}
+    found = names(shared_state(), **{**SHARED, **more, "node_sharing": {"gpu-1": "common", "gpu-2": "more"}})
+    assert found.index("sharing") < found.index("labels")
+
+
+def test_only_labels_that_were_set_here_are_taken_away() -> None:
+    by_hand = cluster.node("gpu-2", 1, **{SHARE: "by-hand", "nvidia.com/gpu.deploy.operands": "false"})
+    state = shared_state()
+    state = replace(state, nodes={**state.nodes, "gpu-2": by_hand})
+    assert names(state, **SHARED) == []
+
+
+def test_limit_leaves_other_nodes_alone() -> None:
+    limited = {**SHARED, "nodes": ["gpu-2"], "node_sharing": {"gpu-2": "common"}}
+    state = shared_state()
+    (step,) = [s for s in operator_plan.plan(state, cluster.wish(**limited)) if s.name == "labels"]
+    assert set(step.nodes) == {"gpu-2"}
+    assert set(record_of(state, cluster.wish(**limited), with_old=False)["labels"]) == {"gpu-1", "gpu-2"}
+
+
+def test_a_partition_that_nobody_wishes_any_more_is_switched_off() -> None:
+    record = cluster.configmap("t9k-gpu-operator", record={"labels": {"gpu-1": {"nvidia.com/mig.config": "all-1g.5gb"}},
+                                                          "objects": []})  # fmt: skip
+    state = cluster.finished(configmaps={"t9k-gpu-operator": record})
+    state = replace(
+        state, nodes={**state.nodes, "gpu-1": cluster.node("gpu-1", 2, **{"nvidia.com/mig.config": "all-1g.5gb"})}
+    )
+    (labels, _forget) = operator_plan.plan(state, cluster.wish(nodes=["gpu-1"]))
+    assert labels.nodes == {"gpu-1": {"nvidia.com/mig.config": "all-disabled"}}
+
+
+MONITOR = {"service_monitor": {"by": "role", "namespace": "monitoring", "interval": "30s", "labels": {"a": "b"}}}
+MONITOR_PATH = "/apis/monitoring.coreos.com/v1/namespaces/monitoring/servicemonitors/nvidia-dcgm-exporter"
+
+
+def test_service_monitor_only_where_its_crd_is() -> None:
+    state = cluster.finished()
+    assert names(state, **MONITOR) == []
+    crds = {**state.crds, "servicemonitors.monitoring.coreos.com": {"metadata": {"name": "x"}}}
+    steps = operator_plan.plan(replace(state, crds=crds), cluster.wish(**MONITOR))
+    assert [step.name for step in steps] == ["record", "objects"]
+    made = steps[1].apply[0]
+    record = json.loads(steps[0].apply[0]["data"]["record"])
+    after = replace(
+        state,
+        crds=crds,
+        objects={MONITOR_PATH: made},
+        configmaps={"t9k-gpu-operator": cluster.configmap("t9k-gpu-operator", record=record)},
+    )
+    assert names(after, **MONITOR) == []
+    assert [step.name for step in operator_plan.plan(after, cluster.wish())] == ["objects_remove", "record_final"]
+
+
+def test_manifests_mode() -> None:
+    wanted = cluster.wish(mode="manifests")
+    assert [step.name for step in operator_plan.plan(EMPTY, wanted)][-1] == "manifests"
+    inventory = {
+        "version": "26.7.0",
+        "digest": "",
+        "values": dict(wanted.values),
+        "objects": [],
+        "policy": cluster.policy(),
+    }
+    for complete, expected in ((True, []), (False, ["chart", "manifests"])):
+        found = cluster.configmap("t9k-gpu-operator-manifests", inventory={**inventory, "complete": complete})
+        state = cluster.finished(release=None)
+        state = replace(state, configmaps={**state.configmaps, "t9k-gpu-operator-manifests": found})
+        assert names(state, mode="manifests") == expected
+
+
+def test_remove() -> None:
+    found = operator_plan.plan(shared_state(), cluster.wish(state="absent"))
+    assert [step.name for step in found] == ["labels", "release_remove", "leftovers"]
+    assert [each["name"] for each in found[2].delete] == ["t9k-gpu-operator", "time-slicing-config"]
+    with_crds = operator_plan.plan(shared_state(), cluster.wish(state="absent", crds_remove=True))
+    assert with_crds[-1].delete[0]["name"] == "clusterpolicies.nvidia.com"
+    assert operator_plan.plan(EMPTY, cluster.wish(state="absent")) == ()
+
+
+def test_steps_are_plain_data() -> None:
+    for step in operator_plan.plan(EMPTY, cluster.wish(**SHARED)):
+        assert json.loads(json.dumps(step.to_dict()))["reason"]

@@ -1,0 +1,93 @@
+"""Reading: helm's secret, our ConfigMaps, and refusals that are collected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import operator_cluster as cluster
+
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.fault import ApiFault
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import state as operator_state
+
+
+class Api:
+    """Answers lists and objects from a table; a path in ``refused`` is forbidden."""
+
+    server = "https://api"
+
+    def __init__(self, lists: dict[str, Any] | None = None, objects: dict[str, Any] | None = None,
+                 refused: tuple[str, ...] = ()) -> None:  # fmt: skip
+        self.lists, self.objects, self.refused = lists or {}, objects or {}, refused
+        self.asked: list[str] = []
+
+    def _check(self, path: str) -> None:
+        self.asked.append(path)
+        if any(path.endswith(each) for each in self.refused):
+            raise ApiFault(f"GET {path}", "HTTP 403", self.server, f"grant {path}", 403)
+
+    def get(self, path: str) -> Any:
+        self._check(path)
+        return {"gitVersion": "v1.36.2"}
+
+    def list(self, path: str, query: Any = None, metadata_only: bool = False) -> Any:
+        self._check(path)
+        if path not in self.lists and "nvidia.com" in path:
+            raise ApiFault("GET", "HTTP 404", self.server, "x", 404)
+        return self.lists.get(path, [])
+
+    def get_or_none(self, path: str) -> Any:
+        self._check(path)
+        return self.objects.get(path)
+
+
+def read(api: Any, *paths: str) -> operator_state.ClusterState:
+    return operator_state.read(api, "gpu-operator", "gpu-operator", list(paths))
+
+
+def test_decode_release() -> None:
+    found = operator_state.decode_release(cluster.release_secret())
+    assert (found.revision, found.status, found.chart_version) == (1, "deployed", "v26.7.0")
+    assert found.values == {"driver": {"enabled": False}}
+    assert found.policy == {"kind": "ClusterPolicy", "spec": {"driver": {"enabled": False}}}
+    assert not found.busy
+
+
+def test_the_highest_revision_counts() -> None:
+    secrets = [cluster.release_secret(revision) for revision in (9, 10, 2)]
+    found = operator_state.latest_release(secrets)
+    assert found is not None and found.revision == 10
+    assert operator_state.latest_release([]) is None
+
+
+def test_an_empty_cluster_costs_ten_requests_and_the_namespace() -> None:
+    api = Api()
+    state = read(api)
+    assert (state.release, state.policy, state.namespace, state.record) == (None, None, None, {})
+    assert len(api.asked) == 10 and api.asked[-1] == "/api/v1/namespaces/gpu-operator"
+
+
+def test_a_finished_cluster_does_not_ask_for_its_namespace() -> None:
+    lists = {
+        "/api/v1/namespaces/gpu-operator/configmaps": [cluster.configmap("t9k-gpu-operator", record={"labels": {}})]
+    }
+    api = Api(lists)
+    state = read(api)
+    assert state.namespace is not None and state.record == {"labels": {}}
+    assert len(api.asked) == 9
+
+
+MONITOR = "/apis/monitoring.coreos.com/v1/namespaces/m/servicemonitors/x"
+
+
+def test_namespaces_are_asked_for_only_where_an_object_is_missing() -> None:
+    assert read(Api(), MONITOR).namespaces_missing == {"m"}
+    assert read(Api(objects={"/api/v1/namespaces/m": {}}), MONITOR).namespaces_missing == frozenset()
+    api = Api(objects={MONITOR: {"spec": {}}})
+    assert read(api, MONITOR).namespaces_missing == frozenset()
+    assert "/api/v1/namespaces/m" not in api.asked
+
+
+def test_refusals_are_collected() -> None:
+    state = read(Api(refused=("/nodes", "/daemonsets")))
+    assert len(state.denied) == 2
+    assert "/api/v1/nodes" in state.denied[0]

@@ -1,0 +1,83 @@
+"""The module against a test double of the API server: fresh, again, check mode, refuse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import operator_cluster as cluster
+import pytest
+from fake_api import player, status
+from operator_api import Cluster, fill
+
+from ansible_collections.t9k.gpu.plugins.module_utils._command import NOT_FOUND, Result
+from ansible_collections.t9k.gpu.plugins.modules import gpu_operator_plan
+
+
+@pytest.fixture
+def fake() -> Iterator[Cluster]:
+    server = Cluster()
+    server.objects["/version"] = {"gitVersion": "v1.36.2"}
+    server.put("/api/v1/nodes", cluster.node("gpu-1", 2))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def play(fake: Cluster, monkeypatch: pytest.MonkeyPatch) -> Any:
+    helm = Result(("helm",), 0, "v3.17.3\n", "")
+    monkeypatch.setattr(gpu_operator_plan, "runner", lambda _module: lambda *_a, **_k: helm)
+    run = player(gpu_operator_plan, fake, monkeypatch)
+    options = {key: value for key, value in cluster.params().items() if value not in ({}, [], "")}
+    return lambda **more: run(**{**options, **more})
+
+
+def test_fresh_cluster(play: Any, fake: Cluster) -> None:
+    found = play()
+    assert [step["name"] for step in found["steps"]] == ["chart", "namespace", "record", "crds", "release"]
+    assert found["helm"]["pull"][:2] == ["helm", "pull"]
+    assert found["changed"] is False
+    assert set(fake.methods()) == {"GET", "POST"}
+    assert all("accessreviews" in path for method, path, _body in fake.log if method == "POST")
+
+
+def test_finished_cluster_costs_nine_reads(play: Any, fake: Cluster) -> None:
+    fill(fake)
+    found = play()
+    assert (found["steps"], found["waiting"], found["summary"], found["diff"]) == ([], [], [], {})
+    assert found["helm"] == {}
+    assert fake.methods() == ["GET"] * 9
+    assert found["requests"] == 9
+
+
+def test_check_mode_shows_the_difference(play: Any, fake: Cluster) -> None:
+    fill(fake)
+    found = play(check=True, driver="operator")
+    (name,) = [key for key in json.loads(found["diff"]["after"]) if key.startswith("release")]
+    assert name == "release (values differ: driver.enabled)"
+
+
+def test_refuses_everything_at_once(play: Any, fake: Cluster) -> None:
+    fake.faults = [(403, {}, status(403, "Forbidden", 'User "bob" cannot list resource "x"'))]
+    found = play(version="v99.1.0", chart="/nowhere")
+    assert found["failed"] is True
+    assert found["msg"].startswith("3 faults; nothing was changed.\n1. ")
+    assert set(fake.methods()) == {"GET"}
+
+
+def test_refuses_without_helm(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = Result(("helm",), NOT_FOUND, "", "helm: not found")
+    monkeypatch.setattr(gpu_operator_plan, "runner", lambda _module: lambda *_a, **_k: missing)
+    assert "Wanted: helm 3 or 4" in play()["msg"]
+
+
+def test_refuses_without_rights(play: Any, fake: Cluster) -> None:
+    fake.refused = ("patch",)
+    assert "not allowed: patch configmaps" in play()["msg"]
+
+
+def test_a_finished_cluster_needs_neither_helm_nor_rights(play: Any, fake: Cluster) -> None:
+    fill(fake)
+    fake.refused = ("create", "patch", "delete")
+    assert play()["steps"] == []

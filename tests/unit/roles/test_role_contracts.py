@@ -1,0 +1,34 @@
+"""defaults ≡ argument_specs ≡ the pages in docs/, for every role."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if (path / "meta/argument_specs.yml").exists())
+
+
+def load(path: Path) -> dict:
+    return yaml.safe_load(path.read_text()) or {}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_defaults_are_the_argument_specs(role: str) -> None:
+    defaults = load(ROOT / "roles" / role / "defaults/main.yml")
+    options = load(ROOT / "roles" / role / "meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    assert defaults == {name: option.get("default") for name, option in options.items()}
+    assert all(name.startswith(f"{role}_") for name in defaults)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_variable_is_documented(role: str) -> None:
+    pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
+    missing = [name for name in load(ROOT / "roles" / role / "defaults/main.yml") if f"`{name}`" not in pages]
+    assert not missing
+
+
+def test_there_are_roles() -> None:
+    assert "driver" in ROLES
