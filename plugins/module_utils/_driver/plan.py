@@ -20,7 +20,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import Pa
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import facts as gsp_facts
-from ansible_collections.t9k.gpu.plugins.module_utils._gsp import verdict as gsp
+from ansible_collections.t9k.gpu.plugins.module_utils._gsp import verdict as gsp_decision
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe, systemd_unit
 
 NO_PERSISTENCE = "--no-persistence-mode"
@@ -133,7 +133,7 @@ def _hold(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
         yield Step("hold", f"held, but no hold is wanted: {', '.join(sorted(held & names))}", data={"state": "unheld"})
 
 
-def gsp_verdict(state: NodeState, wanted: Wanted, target: Target) -> gsp.Verdict:
+def gsp_verdict(state: NodeState, wanted: Wanted, target: Target) -> gsp_decision.Verdict:
     """Decided for the driver that will run, against what runs now."""
     facts = state.gsp_facts
     coming = replace(
@@ -143,7 +143,7 @@ def gsp_verdict(state: NodeState, wanted: Wanted, target: Target) -> gsp.Verdict
         mig=facts.mig or wanted.mig,
         vgpu=facts.vgpu or wanted.vgpu,
     )
-    return gsp.decide(wanted.gsp, coming)
+    return gsp_decision.decide(wanted.gsp, coming)
 
 
 def _gsp_option(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
@@ -190,7 +190,7 @@ def _images(state: NodeState) -> dict[str, Any]:
     return {"kernel_releases": list(state.system.initramfs_releases)}
 
 
-def _reboot_reason(state: NodeState, verdict: gsp.Verdict | None) -> str | None:
+def _reboot_reason(state: NodeState, verdict: gsp_decision.Verdict | None) -> str | None:
     """Why the running kernel does not run what is installed and configured, judged from the node as it is."""
     if state.driver is None:
         return f"driver {state.kernel_module.version} is still loaded" if state.kernel_module.loaded else None
