@@ -53,10 +53,8 @@ def up(lab: Lab, hosts: Sequence[Host]) -> dict[str, str]:
 
 def down(lab: Lab) -> None:
     """Nothing of the lab's hosts stays: containers, network, files. Downloaded packages go to the cache."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        list(pool.map(lambda name: _remove(lab, name), podman.names_with_label(f"{LABEL}={lab.name}")))
-    if podman.exists("network", network.name_of(lab.name)):
-        podman.run("network", "rm", network.name_of(lab.name))
+    if podman.installed():  # a scenario begins with this, also on a machine that never had a lab
+        _remove_hosts(lab)
     _close_connections(lab)
     machine.run([*machine.as_root(), "rm", "-rf", str(lab.folder / "archives")])
     for path in (lab.ssh_key.parent, lab.control_sockets):
@@ -66,8 +64,17 @@ def down(lab: Lab) -> None:
         lab.folder.rmdir()
 
 
+def _remove_hosts(lab: Lab) -> None:
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(lambda name: _remove(lab, name), podman.names_with_label(f"{LABEL}={lab.name}")))
+    if podman.exists("network", network.name_of(lab.name)):
+        podman.run("network", "rm", network.name_of(lab.name))
+
+
 def status(lab: Lab) -> list[tuple[str, str]]:
     """(container, its state) of every host of the lab."""
+    if not podman.installed():
+        return []
     shown = podman.text("ps", "--all", "--filter", f"label={LABEL}={lab.name}", "--format", "{{.Names}}\t{{.Status}}")
     return [(name, state) for name, state in (line.split("\t") for line in shown.splitlines())]
 

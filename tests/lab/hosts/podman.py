@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,6 +62,10 @@ def configuration() -> Path:
         fresh.write_text(wanted)
         fresh.replace(path)
     return path
+
+
+def installed() -> bool:
+    return shutil.which("podman") is not None
 
 
 def run(*argv: str, stdin: bytes | None = None, check: bool = True) -> subprocess.CompletedProcess[bytes]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.hosts import deb, inventory, network, podman, spec, ubuntu
+from tests.lab.hosts import deb, inventory, lab, network, podman, spec, ubuntu
 from tests.lab.state import Lab
 
 KERNEL = "5.15.0-89-generic"
@@ -152,3 +152,12 @@ def test_transitional_package_only_depends_on_the_newer_branch() -> None:
 )
 def test_flavour_of_a_kernel(kernel: str, flavour: str) -> None:
     assert ubuntu.flavour_of(kernel) == flavour
+
+
+def test_a_machine_without_podman_has_no_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every scenario begins by taking down what an earlier one left, and ``up`` installs podman only after that."""
+    monkeypatch.setenv("T9K_GPU_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(lab.machine, "run", lambda argv, **_more: pytest.fail(str(argv)) if "podman" in argv else None)
+    lab.down(Lab("fresh"))
+    assert lab.status(Lab("fresh")) == []
