@@ -42,8 +42,9 @@ def apply_file(module: AnsibleModule, path: str, wanted: str | None, mode: int =
     parent = Path(path).parent
     parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=parent, prefix=".t9k-")
+    module.add_cleanup_file(temporary)  # where writing fails
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(wanted)
-    Path(temporary).chmod(mode)
     module.atomic_move(temporary, path)
+    Path(path).chmod(mode)  # after: atomic_move keeps the mode of a file that is there, and gives a new one umask's
     return change

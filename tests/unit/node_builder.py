@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.preview import stanza
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import find
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import PackagePlan
@@ -149,7 +151,22 @@ def _persistence(state: NodeState, _step: Step) -> NodeState:
     return replace(state, smi=replace(state.smi, gpus=gpus), persistenced_enabled=True)
 
 
+def _sources(state: NodeState, step: Step) -> NodeState:
+    """As ``deb822_repository`` writes it: a key given by address lands at a path of its own."""
+    fields = {name: tuple(step.data[name]) for name in ("uris", "suites", "components")}
+    text = stanza(Entry(**fields, signed_by="/etc/apt/keyrings/t9k-gpu-driver.asc"))
+    tools = tuple(Package(name, "all", "1", "install", "installed") for name in step.data["needs"])
+    return replace(state, files={**state.files, driver_files.SOURCES: text}, packages=(*state.packages, *tools))
+
+
+def _repair(state: NodeState, _step: Step) -> NodeState:
+    packages = tuple(replace(p, status="installed") if p.present else p for p in state.packages)
+    return replace(state, packages=packages, driver=find(packages))
+
+
 DEEDS = {
+    "sources": _sources,
+    "repair": _repair,
     "drain": _same,
     "uncordon": _same,
     "files": _files,

@@ -50,7 +50,9 @@ def _deployment(name: str, item: Object | None) -> Iterable[Waiting]:
     status = item.get("status") or {}
     if status.get("observedGeneration", 0) < item["metadata"].get("generation", 0):
         yield Waiting("Deployment", name, "its latest change observed", "an older one")
-    elif status.get("availableReplicas", 0) < wanted or status.get("updatedReplicas", 0) < wanted:
+    elif status.get("updatedReplicas", 0) < wanted:
+        yield Waiting("Deployment", name, f"{wanted} pods up to date", str(status.get("updatedReplicas", 0)))
+    elif status.get("availableReplicas", 0) < wanted:
         yield Waiting("Deployment", name, f"{wanted} available", str(status.get("availableReplicas", 0)))
 
 

@@ -64,3 +64,19 @@ def test_read_leaves_the_collections_own_file_out(tmp_path: Path) -> None:
     (parts / "debian.sources").write_text(stanza(MAIN))
     (parts / "t9k-gpu-driver.sources").write_text(stanza(Entry((MIRROR,), ("bookworm",), NEEDED)))
     assert read(str(tmp_path), leave_out=OWN) == (Entry((MIRROR,), ("bookworm",), ("main",)), MAIN)
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (Entry((MIRROR,), ("bookworm-updates", "bookworm"), ("main",), KEY), True),
+        (Entry((MIRROR,), MAIN.suites, ("main",), "/etc/apt/keyrings/other.asc"), True),
+        (Entry(("http://elsewhere/debian",), MAIN.suites, ("main",), KEY), False),
+        (Entry((MIRROR,), ("bookworm",), ("main",), KEY), False),
+        (Entry((MIRROR,), MAIN.suites, ("main", "non-free"), KEY), False),
+        (Entry((MIRROR,), MAIN.suites, (), KEY), False),
+    ],
+)
+def test_the_same_place_is_everything_but_the_key(other: Entry, same: bool) -> None:
+    assert MAIN.same_place(other) is same
+    assert other.same_place(MAIN) is same

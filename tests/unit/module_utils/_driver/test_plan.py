@@ -201,6 +201,25 @@ def test_absent_releases_the_kernels_held_for_prebuilt_modules() -> None:
     assert names_held[0] in steps[0].data["packages"]
 
 
+@pytest.mark.parametrize(
+    ("coming", "released"),
+    [
+        ("dkms", [f"linux-image-{KERNEL}"]),  # any kernel will do from now on
+        ("prebuilt", []),  # the kernel stays with the modules made for it
+    ],
+)
+def test_an_installation_with_dkms_releases_the_kernels_held_for_prebuilt_modules(
+    coming: str, released: list[str]
+) -> None:
+    held_names = (f"linux-modules-nvidia-525-server-{KERNEL}", f"linux-image-{KERNEL}")
+    more = tuple(Package(name, "amd64", "1", "hold", "installed") for name in held_names)
+    packages = replace(package_plan("535.54.03"), module_build=coming)
+    goal = Target("535.54.03", "proprietary", packages, leaving=(held_names[0],))
+    steps = driver_plan.steps(changed(packages=(*FINISHED.packages, *more)), WANTED, goal)
+    (install,) = [step for step in steps if step.name == "install"]
+    assert install.data["release"] == [held_names[0], *released]
+
+
 @pytest.mark.parametrize(("there", "needs"), [(True, []), (False, ["python3-debian"])])
 def test_a_source_says_what_else_it_installs(there: bool, needs: list[str]) -> None:
     tool = Package("python3-debian", "all", "0.1.49", "install", "installed")
@@ -239,16 +258,28 @@ wanted_states = st.builds(
     drain=st.sampled_from(["always", "never", "auto"]),
     state=st.just("present"),
 )
-starts = st.sampled_from([bare_node(), finished_node("525.105.17"), finished_node(V525), finished_node("535.54.03")])
 
 
-@given(start=starts, wanted=wanted_states, version=st.sampled_from(["525.105.17", V525, "535.54.03"]))
-def test_once_done_nothing_is_left(start: NodeState, wanted: Wanted, version: str) -> None:
+def broken_off(state: NodeState) -> NodeState:
+    """dpkg was killed between unpacking and configuring."""
+    packages = tuple(replace(p, status="unpacked") if "nvidia" in p.name else p for p in state.packages)
+    return replace(state, packages=packages)
+
+
+whole = [bare_node(), finished_node("525.105.17"), finished_node(V525), finished_node("535.54.03")]
+starts = st.sampled_from([*whole, *(broken_off(state) for state in whole[1:])])
+sources = st.sampled_from(
+    [None, Entry(("https://mirror.example",), ("jammy",), ("restricted",), "https://mirror.example/key")]
+)
+
+
+@given(start=starts, wanted=wanted_states, version=st.sampled_from(["525.105.17", V525, "535.54.03"]), source=sources)
+def test_once_done_nothing_is_left(start: NodeState, wanted: Wanted, version: str, source: Entry | None) -> None:
     """plan(apply(plan(s, w)), w) = ∅"""
     in_place = start.driver is not None and start.driver.driver_version == version
-    steps = driver_plan.steps(start, wanted, target(version, packages=not in_place))
+    steps = driver_plan.steps(start, wanted, target(version, packages=not in_place, source=source))
     after = simulate(start, steps)
-    assert driver_plan.steps(after, wanted, target(version, packages=False)) == ()
+    assert driver_plan.steps(after, wanted, target(version, packages=False, source=source)) == ()
 
 
 @given(start=starts, wanted=wanted_states)

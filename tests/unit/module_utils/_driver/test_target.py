@@ -294,3 +294,11 @@ def test_a_driver_that_cannot_be_gone_back_to(origins: tuple[str, ...], said: bo
     assert bool(notes) is said
     assert all("525.105.17 is no longer on offer" in note for note in notes)
     assert list(driver_target._no_way_back(bare_node(), make_catalogue([]))) == []
+
+
+def test_no_way_back_is_said_before_anything_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The installed driver is not among what apt offers here, so the plan must warn."""
+    Apt(monkeypatch, "535.54.03")
+    target = driver_target.resolve(never, aged(FINISHED, FRESH), Wanted(branch="535"), SUPPORTED)
+    assert target.packages is not None
+    assert [note for note in target.packages.notes if "could not be rolled back" in note]

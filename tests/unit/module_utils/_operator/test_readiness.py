@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any, Callable
 
@@ -29,6 +30,15 @@ def with_set(name: str, **status: Any) -> Spoil:
     return spoil
 
 
+def with_operator(**status: Any) -> Spoil:
+    def spoil(state: ClusterState) -> ClusterState:
+        changed = copy.deepcopy(state.deployments["gpu-operator"])
+        changed["status"].update(status)
+        return replace(state, deployments={**state.deployments, "gpu-operator": changed})
+
+    return spoil
+
+
 def with_node(node: dict[str, Any]) -> Spoil:
     return lambda state: replace(state, nodes={**state.nodes, node["metadata"]["name"]: node})
 
@@ -41,6 +51,8 @@ PLUGIN = "nvidia-device-plugin-daemonset"
 UNLABELLED = {"metadata": {"name": "cpu-1", "labels": {}}, "status": {}}
 TABLE: list[tuple[str, Spoil, str]] = [
     ("operator", without("deployments", "gpu-operator"), "Deployment gpu-operator: wants to exist, has nothing"),
+    ("operator down", with_operator(availableReplicas=0), "Deployment gpu-operator: wants 1 available, has 0"),
+    ("operator of old", with_operator(updatedReplicas=0), "Deployment gpu-operator: wants 1 pods up to date, has 0"),
     ("nfd", without("deployments", "gpu-operator-node-feature-discovery-master"),
      "Deployment *-node-feature-discovery-master: wants to exist, has nothing"),
     ("daemonset", without("daemonsets", PLUGIN), f"DaemonSet {PLUGIN}: wants to exist, has nothing"),

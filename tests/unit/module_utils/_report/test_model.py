@@ -54,8 +54,29 @@ def test_summary() -> None:
 
 
 def test_the_worst_first() -> None:
-    names = [node["name"] for node in model(NODE, {"name": "z"}, {**NODE, "name": "b", "problems": ["x"]})["nodes"]]
-    assert names == ["z", "b", "gpu01"]
+    """The order in which somebody should look; within a state by name."""
+    due = {**NODE["driver"], "reboot_pending": True}
+    nodes = [
+        {**NODE, "name": "a", "gpus": []},
+        {**NODE, "name": "b"},
+        {**NODE, "name": "c", "gpus": None},
+        {**NODE, "name": "d", "plan": {"steps": [{"name": "hold"}]}},
+        {**NODE, "name": "e", "driver": due},
+        {**NODE, "name": "f", "problems": ["x"]},
+        {"name": "g"},
+        {**NODE, "name": "A"},
+    ]
+    found = [(node["name"], node["state"]) for node in model(*nodes)["nodes"]]
+    assert found == [
+        ("g", "unreachable"),
+        ("f", "problem"),
+        ("e", "reboot"),
+        ("d", "changes"),
+        ("c", "unknown"),
+        ("A", "ok"),
+        ("b", "ok"),
+        ("a", "no GPU"),
+    ]
 
 
 CHANGES = [
