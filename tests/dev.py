@@ -83,12 +83,19 @@ def slow(rest: list[str]) -> None:
     _exec(sys.executable, "-m", "pytest", "tests/slow", *rest)
 
 
+def mutants(rest: list[str]) -> None:
+    """which changes of one utility no test notices, e.g. ./dev mutants plugins/module_utils/_driver/plan.py"""
+    _exec(sys.executable, "-m", "tests.mutants", *rest)
+
+
 def run(rest: list[str]) -> None:
     """any command in the environment of the checks, e.g. ./dev run ansible-doc …"""
     _exec(*rest)
 
 
-COMMANDS = {function.__name__: function for function in (demo, play, down, test, unit, lint, molecule, slow, run)}
+COMMANDS = {
+    function.__name__: function for function in (demo, play, down, test, unit, lint, molecule, slow, mutants, run)
+}
 
 
 def main() -> None:
