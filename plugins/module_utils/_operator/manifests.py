@@ -13,13 +13,9 @@ from typing import Any, Dict
 
 from ansible.module_utils.common.yaml import yaml_load_all
 
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY, PREFIX
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.objects import Ref, ref_of
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
-    CRD_COUNT,
-    CRD_VERSION,
-    INVENTORY,
-    MANAGED_BY,
-)
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import CRD_COUNT, CRD_VERSION, INVENTORY
 
 Object = Dict[str, Any]
 CRD = "CustomResourceDefinition"
@@ -41,7 +37,7 @@ def documents(text: str) -> list[Object]:
 def marked_crds(text: str, version: str) -> list[Object]:
     """The chart's CRDs, each with a note of where it is from, so that the next plan knows it without its text."""
     crds = [each for each in documents(text) if each["kind"] == CRD]
-    note = {**KEEP, CRD_VERSION: version, CRD_COUNT: str(len(crds))}
+    note = {**KEEP, PREFIX + CRD_VERSION: version, PREFIX + CRD_COUNT: str(len(crds))}
     for crd in crds:
         crd["metadata"]["annotations"] = {**(crd["metadata"].get("annotations") or {}), **note}
         crd.pop("status", None)

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object, labels
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import (
     CONFIG_LABEL,
     MIG_LABEL,
@@ -75,7 +76,7 @@ def _gpus(node: Object) -> int | None:
 
 
 def _document(state: ClusterState, name: str, node: Object, expect: Expect) -> Mapping[str, Any] | None:
-    """What the node's plugin shares by: the inventory's wish, else the node's label, else the policy's default.
+    """What the node's plugin shares by: the inventory's word, else the node's label, else the policy's default.
 
     None where a config is named that is not ours: then nothing is known of its effect.
     """

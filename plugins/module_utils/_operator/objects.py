@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import MANAGED_BY
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY
 
 #: Kinds whose plural is not the lower-case kind plus "s".
 _PLURALS = {"endpoints": "endpoints", "ingress": "ingresses", "networkpolicy": "networkpolicies"}

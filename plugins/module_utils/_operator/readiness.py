@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import (
     Expect,
     Waiting,
     gpu_nodes,
     nodes_waiting,
 )
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object, labels
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object
 
 PLUGIN = "nvidia-device-plugin-daemonset"
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, TypeVar
 from ansible.module_utils.common.yaml import yaml_load
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.fault import ApiFault
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import SELECTOR, labels
 
 if TYPE_CHECKING:
     from ansible_collections.t9k.gpu.plugins.module_utils._kube.connect import Api
@@ -23,18 +24,15 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 Object = Dict[str, Any]
 
-#: On everything the role makes itself, so that it can be found again.
-MANAGED_BY = {"app.kubernetes.io/managed-by": "t9k.gpu"}
 #: The ConfigMap that remembers which labels and objects are ours.
 RECORD = "t9k-gpu-operator"
 #: The ConfigMap that plays the part of helm's release secret in manifests mode.
 INVENTORY = "t9k-gpu-operator-manifests"
-#: On each CRD that the role applied: the chart's version, and how many CRDs that chart has.
-CRD_VERSION = "t9k.gpu/chart-version"
-CRD_COUNT = "t9k.gpu/chart-crds"
+#: Noted on each CRD that the role applied: the chart's version, and how many CRDs that chart has.
+CRD_VERSION = "chart-version"
+CRD_COUNT = "chart-crds"
 
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-_SELECTOR = "app.kubernetes.io/managed-by=t9k.gpu"
 
 
 @dataclass(frozen=True)
@@ -93,14 +91,6 @@ class ClusterState:
     @property
     def inventory(self) -> Object:
         return dict(self.data(INVENTORY, "inventory"))
-
-
-def labels(item: Object) -> dict[str, str]:
-    return item["metadata"].get("labels") or {}
-
-
-def notes_on(item: Object) -> dict[str, str]:
-    return item["metadata"].get("annotations") or {}
 
 
 def by_name(items: list[Object]) -> dict[str, Object]:
@@ -200,7 +190,7 @@ def read(
     crds = by_name(reader.listed(_CRDS, metadata_only=True))
     configmaps = by_name(reader.listed(f"{core}/configmaps"))
     secrets = reader.listed(f"{core}/secrets", f"owner=helm,name={release},status!=superseded")
-    ours = reader.listed(f"{core}/secrets", _SELECTOR) if with_pull_secrets else []
+    ours = reader.listed(f"{core}/secrets", SELECTOR) if with_pull_secrets else []
     workloads = read_workloads(reader, namespace)
     known = bool(configmaps or secrets)
     objects = {path: reader.one(path) for path in object_paths or []}

@@ -17,9 +17,10 @@ from typing import Any
 
 from ansible.module_utils.common.yaml import HAS_YAML, yaml_dump, yaml_load
 
-PENDING = "gpu.t9k.io/restart-pending"
-STAMP = "gpu.t9k.io/sharing-config"
-OURS = {"app.kubernetes.io/managed-by": "t9k.gpu"}
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY, PREFIX
+
+PENDING = PREFIX + "restart-pending"
+STAMP = PREFIX + "sharing-config"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Step:
+class Request:
     """One request: a method of ``Api``, its path and its body."""
 
     method: str
@@ -99,7 +100,7 @@ def stale(present: Mapping[str, Any] | None, documents: Mapping[str, Any]) -> bo
 
 def plan(
     place: Place, present: Mapping[str, Any] | None, documents: Mapping[str, Any], mounted_by: Iterable[str]
-) -> tuple[Step, ...]:
+) -> tuple[Request, ...]:
     """The requests that bring the ConfigMap and its readers there; () if all is as wanted.
 
     ``mounted_by``  the daemonsets to restart; read only if ``stale``.
@@ -107,23 +108,27 @@ def plan(
     restarts = tuple(mounted_by) if stale(present, documents) else ()
     steps = [_write(place, present, documents, {PENDING: "true"} if restarts else {})]
     template = {"metadata": {"annotations": {STAMP: digest(documents)}}}
-    steps += [Step("merge_patch", f"{place.daemonsets}/{name}", {"spec": {"template": template}}) for name in restarts]
+    steps += [
+        Request("merge_patch", f"{place.daemonsets}/{name}", {"spec": {"template": template}}) for name in restarts
+    ]
     if restarts or (present and PENDING in (present["metadata"].get("annotations") or {})):
-        steps.append(Step("merge_patch", place.config_map, {"metadata": {"annotations": {PENDING: None}}}))
+        steps.append(Request("merge_patch", place.config_map, {"metadata": {"annotations": {PENDING: None}}}))
     return tuple(step for step in steps if step.body)
 
 
-def _write(place: Place, present: Mapping[str, Any] | None, documents: Mapping[str, Any], note: dict[str, str]) -> Step:
+def _write(
+    place: Place, present: Mapping[str, Any] | None, documents: Mapping[str, Any], note: dict[str, str]
+) -> Request:
     """The change of the ConfigMap itself, with the note that a restart is due; an empty body if there is none."""
     if present is None:
-        metadata = {"name": place.name, "namespace": place.namespace, "labels": OURS, "annotations": note}
+        metadata = {"name": place.name, "namespace": place.namespace, "labels": MANAGED_BY, "annotations": note}
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data(documents, {})}
-        return Step("create", place.config_maps, body)
+        return Request("create", place.config_maps, body)
     before: Mapping[str, Any] = present.get("data") or {}
     after = data(documents, before)
     changes = {name: after.get(name) for name in {**before, **after} if before.get(name) != after.get(name)}
     labels = present["metadata"].get("labels") or {}
-    missing = {key: value for key, value in OURS.items() if labels.get(key) != value}
+    missing = {key: value for key, value in MANAGED_BY.items() if labels.get(key) != value}
     body = {"data": changes} if changes else {}
     metadata = {**({"labels": missing} if missing else {}), **({"annotations": note} if note and changes else {})}
-    return Step("merge_patch", place.config_map, {**body, **({"metadata": metadata} if metadata else {})})
+    return Request("merge_patch", place.config_map, {**body, **({"metadata": metadata} if metadata else {})})
