@@ -17,8 +17,8 @@ _HOST_VARIABLES = {"gpu_sharing": "sharing", "gpu_operator_operands": "operands"
 def operator_hosts(hostvars: Mapping[str, Any], nodes: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return what each node's host asks for, as sharing, operands and mig → node → value."""
     found: dict[str, dict[str, Any]] = {option: {} for option in _HOST_VARIABLES.values()}
-    for node in nodes:
-        variables = hostvars[node] if node in hostvars else {}
+    for node in (each for each in nodes if each in hostvars):
+        variables = hostvars[node]
         for name, option in _HOST_VARIABLES.items():
             if name in variables and variables[name] not in (None, ""):
                 found[option][node] = variables[name]

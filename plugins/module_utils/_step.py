@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, Tuple
+from typing import Any, Tuple
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Step:
     name: str
     reason: str
     disturbs: str = ""
-    data: Dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the step as a module returns it."""

@@ -60,12 +60,12 @@ def install_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
         # The operator's pods need rights that the stricter levels of pod security refuse.
         level = {"pod-security.kubernetes.io/enforce": "privileged"}
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": wanted.namespace, "labels": level}}
-        yield writes("namespace", "missing", apply=[namespace])
+        yield writes("namespace", "it is missing", apply=[namespace])
     remember, forget = records(state, wanted)
     yield from remember
     absent = [name for name in wanted.pull_secrets if name not in state.pull_secrets]
     if absent:
-        yield Step("pull_secrets", "missing: " + ", ".join(absent))
+        yield Step("pull_secrets", "these are missing: " + ", ".join(absent))
     sharing, labelled = list(_sharing(state, wanted)), list(label_steps(state, wanted))
     known = set(state.configmaps.get(SHARING_NAME, {}).get("data") or {})
     asked = {found.get(CONFIG_LABEL) for step in labelled for found in step.data["nodes"].values()} - {None}
@@ -87,19 +87,21 @@ def remove_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
         kinds = ", ".join(each["kind"] for each in record["objects"])
         yield writes("objects_remove", f"set here: {kinds}", delete=record["objects"])
     if state.release is not None:
-        yield Step("release_remove", f"release {wanted.release}", NO_GPUS)
+        yield Step("release_remove", f"release {wanted.release} is installed", NO_GPUS)
     if state.inventory:
-        yield Step("manifests_remove", "applied here", NO_GPUS)
+        yield Step("manifests_remove", "the operator's manifests were applied here", NO_GPUS)
     ours = [name for name, found in state.configmaps.items() if is_ours(found) and name != INVENTORY]
     gone = [ref(wanted, "v1", "ConfigMap", name) for name in sorted(ours)]
     gone += [ref(wanted, "v1", "Secret", name) for name in sorted(state.pull_secrets)]
     if gone:
-        yield writes("leftovers", ", ".join(each["name"] for each in gone), delete=gone)
+        yield writes("leftovers", "made here: " + ", ".join(each["name"] for each in gone), delete=gone)
     crds = sorted(name for name, crd in state.crds.items() if note(crd, CRD_VERSION))
     if wanted.crds_remove and crds:
         kind = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "namespace": ""}
         gone = [{**kind, "name": name} for name in crds]
-        yield writes("crds_remove", "asked for", "every object of these kinds is deleted", delete=gone)
+        yield writes(
+            "crds_remove", "gpu_operator_crds_remove asks for it", "every object of these kinds is deleted", delete=gone
+        )
 
 
 def plan(state: ClusterState, wanted: Wanted) -> tuple[Step, ...]:

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reasons not to begin (faults) and to be careful (warnings), all at once.
+"""Find the reasons not to begin (faults) and to be careful (warnings), all at once.
 
 Private: subject to change without notice.
 """
@@ -61,13 +61,13 @@ def _few(names: Iterable[str]) -> str:
 
 
 def minor(version: str) -> tuple[int, int]:
-    """``v1.36.2`` → (1, 36)."""
+    """Read ``v1.36.2`` as (1, 36)."""
     match = re.match(r"v?(\d+)\.(\d+)", version)
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def _kubernetes(state: ClusterState, wanted: Wanted) -> tuple[str | None, str | None]:
-    """A fault below the supported range, a warning above it."""
+    """Compare the cluster's version with the chart's: a fault below the documented range, a warning above it."""
     span = wanted.series.get("kubernetes") or {}
     found = minor(state.server_version)
     if not span or found == (0, 0):
@@ -89,7 +89,7 @@ def _kubernetes(state: ClusterState, wanted: Wanted) -> tuple[str | None, str | 
 
 
 def _systems(state: ClusterState, wanted: Wanted) -> tuple[str | None, str | None]:
-    """An unsupported system breaks driver containers; with host drivers it is only undocumented."""
+    """Look for unsupported systems: they break driver containers; with host drivers they are only undocumented."""
     refused = wanted.series.get("unsupported_os") or []
     nodes = {
         name: node["status"]["nodeInfo"]["osImage"]
@@ -111,7 +111,7 @@ def _systems(state: ClusterState, wanted: Wanted) -> tuple[str | None, str | Non
 
 
 def stuck(release: Release, stale_after_s: int, now: datetime.datetime) -> bool:
-    """A pending revision that is old: the helm that wrote it is gone."""
+    """Tell whether a pending revision is so old that the helm that wrote it must be gone."""
     text = re.sub(r"\.\d+", "", release.updated).replace("Z", "+00:00")
     try:
         updated = datetime.datetime.fromisoformat(text)
@@ -153,7 +153,7 @@ def _names(state: ClusterState, wanted: Wanted) -> Iterable[str]:
 
 
 def faults(state: ClusterState, wanted: Wanted, now: datetime.datetime) -> tuple[str, ...]:
-    """Everything that forbids a change."""
+    """Return everything that forbids a change."""
     found = [*state.denied, *(wanted.faults if wanted.present else ())]
     found.extend(_names(state, wanted))
     found.extend(_release(state, wanted, now))
@@ -179,7 +179,7 @@ def _drivers(state: ClusterState, wanted: Wanted) -> Iterable[str]:
 
 
 def warnings(state: ClusterState, wanted: Wanted) -> tuple[str, ...]:
-    """What the user should know, changed or not."""
+    """Return what the user should know, changed or not."""
     if not wanted.present:
         return ()
     found = [each for each in (_kubernetes(state, wanted)[1], _systems(state, wanted)[1]) if each]
@@ -194,7 +194,7 @@ def warnings(state: ClusterState, wanted: Wanted) -> tuple[str, ...]:
 
 
 def rights(steps: Iterable[Step]) -> tuple[tuple[str, str, str], ...]:
-    """What the steps of a plan need, each once."""
+    """Return the rights that the steps of a plan need, each once."""
     needed: dict[tuple[str, str, str], None] = {}
     for step in steps:
         needed.update(dict.fromkeys(RIGHTS.get(step.name, ())))
@@ -202,7 +202,7 @@ def rights(steps: Iterable[Step]) -> tuple[tuple[str, str, str], ...]:
 
 
 def missing_rights(api: Api, steps: Iterable[Step], namespace: str) -> tuple[str, ...]:
-    """One question to the API server for each right that the plan needs; asked only if something is to be done."""
+    """Ask the API server for each right that the plan needs; done only if something is to be done."""
     missing = []
     for verb, group, resource in rights(steps):
         attributes: dict[str, Any] = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}

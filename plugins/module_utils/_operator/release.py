@@ -55,7 +55,7 @@ def release_reason(state: ClusterState, wanted: Wanted) -> str:
     """Say why helm must run; "" if the release is as wanted."""
     release = state.release
     if release is None:
-        return "not installed"
+        return "it is not installed"
     if release.status != "deployed":
         return f"revision {release.revision} is {release.status}"
     if values.plain(release.chart_version) != values.plain(wanted.version):
@@ -76,7 +76,7 @@ def manifests_reason(state: ClusterState, wanted: Wanted) -> str:
     """Say why the chart must be rendered and applied; "" if it has been."""
     found = state.inventory
     if not found:
-        return "not installed"
+        return "it is not installed"
     if not found.get("complete"):
         return "the last apply broke off"
     done = inventory_wanted(wanted)

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The ConfigMap of the sharing configs: present and wanted → one patch. Private: subject to change without notice.
+"""Plan the requests that bring the ConfigMap of the sharing configs there. Private: subject to change without notice.
 
 The device plugin reads its config once, when its pod starts. So whatever mounts the ConfigMap is restarted after a
 change. The change itself sets an annotation that says so, and it goes away only after the restart: a run that
@@ -64,7 +64,7 @@ def digest(documents: Mapping[str, Any]) -> str:
 
 
 def data(documents: Mapping[str, Any], present: Mapping[str, str]) -> dict[str, str]:
-    """Config name → text; a present text that means the same stays, so that taking over restarts nothing."""
+    """Return config name → text; a present text that means the same stays, so that taking over restarts nothing."""
     dump = yaml_dump if HAS_YAML else json.dumps
     return {
         name: present[name] if name in present and _parsed(present[name]) == document else str(dump(document))
@@ -73,14 +73,14 @@ def data(documents: Mapping[str, Any], present: Mapping[str, str]) -> dict[str, 
 
 
 def readable(texts: Mapping[str, str] | None) -> str | None:
-    """The ConfigMap's data as one text, for a diff that a person reads."""
+    """Return the ConfigMap's data as one text, for a diff that a person reads."""
     if texts is None:
         return None
     return "".join(f"# {name}\n{text.rstrip()}\n" for name, text in sorted(texts.items()))
 
 
 def consumers(daemonsets: Iterable[Mapping[str, Any]], name: str) -> list[str]:
-    """The daemonsets that mount the ConfigMap: device plugin, GPU feature discovery, MPS control daemon."""
+    """Return the daemonsets that mount the ConfigMap: device plugin, GPU feature discovery, MPS control daemon."""
     found = []
     for daemonset in daemonsets:
         volumes = daemonset["spec"]["template"]["spec"].get("volumes") or []
@@ -90,7 +90,7 @@ def consumers(daemonsets: Iterable[Mapping[str, Any]], name: str) -> list[str]:
 
 
 def stale(present: Mapping[str, Any] | None, documents: Mapping[str, Any]) -> bool:
-    """Whether running pods may have read something else than ``documents``."""
+    """Tell whether running pods may have read something else than ``documents``."""
     if present is None:
         return True
     annotations = present["metadata"].get("annotations") or {}
@@ -101,7 +101,7 @@ def stale(present: Mapping[str, Any] | None, documents: Mapping[str, Any]) -> bo
 def plan(
     place: Place, present: Mapping[str, Any] | None, documents: Mapping[str, Any], mounted_by: Iterable[str]
 ) -> tuple[Request, ...]:
-    """The requests that bring the ConfigMap and its readers there; () if all is as wanted.
+    """Return the requests that bring the ConfigMap and its readers there; () if all is as wanted.
 
     ``mounted_by``  the daemonsets to restart; read only if ``stale``.
     """
@@ -119,7 +119,7 @@ def plan(
 def _write(
     place: Place, present: Mapping[str, Any] | None, documents: Mapping[str, Any], note: dict[str, str]
 ) -> Request:
-    """The change of the ConfigMap itself, with the note that a restart is due; an empty body if there is none."""
+    """Make the change of the ConfigMap itself, with the note that a restart is due; an empty body if there is none."""
     if present is None:
         metadata = {"name": place.name, "namespace": place.namespace, "labels": MANAGED_BY, "annotations": note}
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data(documents, {})}
