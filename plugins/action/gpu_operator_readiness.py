@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs the module of the same name in slices, since a module cannot speak while it runs, and tells the rest."""
+"""Run the module of the same name in slices, since a module cannot speak while it runs, and tell the rest."""
 
 from __future__ import annotations
 

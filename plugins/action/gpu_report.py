@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The action C(t9k.gpu.gpu_report): collect, build the model, render the page, write both files on the control host."""
+"""Collect, build the model, render the page, write both files on the control host: the action C(t9k.gpu.gpu_report)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SPEC: dict[str, Any] = {
 
 
 def render(model: dict[str, Any]) -> str:
-    """The page. Every value is escaped but the heat maps, which escape what they are made from."""
+    """Render the page. Every value is escaped but the heat maps, which escape what they are made from."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["said"] = report_model.said
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
@@ -46,7 +46,7 @@ def render(model: dict[str, Any]) -> str:
 
 
 def heatmaps(node: dict[str, Any], maps: dict[str, int]) -> list[dict[str, Any]]:
-    """A node's heat maps. ``maps`` numbers the topologies, which are alike on many nodes and so drawn but once."""
+    """Draw a node's heat maps. ``maps`` numbers the topologies, which are alike on many nodes and so drawn but once."""
     drawn: list[dict[str, Any]] = []
     if len(node["links"]) > 1:
         svg = heatmap("Topology", node["links"])
@@ -60,7 +60,7 @@ def heatmaps(node: dict[str, Any], maps: dict[str, int]) -> list[dict[str, Any]]
 
 
 def write(path: Path, text: str) -> None:
-    """Atomically, so that nobody reads half a page."""
+    """Write atomically, so that nobody reads half a page."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".t9k-")
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
@@ -70,7 +70,7 @@ def write(path: Path, text: str) -> None:
 
 
 def load(path: Path) -> Any:
-    """An older report; None if there is none, or it is no JSON."""
+    """Load an older report; None if there is none, or it is no JSON."""
     try:
         return json.loads(read_text(path) or "null")
     except ValueError:
@@ -78,7 +78,7 @@ def load(path: Path) -> Any:
 
 
 def lasting(model: Any) -> Any:
-    """What of a report does not change by writing it again."""
+    """Return what of a report does not change by writing it again."""
     return {k: v for k, v in model.items() if k not in ("generated_at", "history")} if isinstance(model, dict) else None
 
 
@@ -106,7 +106,7 @@ class ActionModule(ActionBase):
         return result
 
     def _path(self, path: str) -> Path:
-        """Relative to where ansible-playbook was started, as on a command line."""
+        """Resolve a path relative to where ansible-playbook was started, as on a command line."""
         return Path(path).expanduser().absolute()
 
     def _nodes(self, given: dict[str, Any], task_vars: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,14 +1,49 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filters of the role gpu_operator: text that helm rendered → objects."""
+"""Filters of the role gpu_operator: what hosts and older playbooks say, and objects of what helm rendered."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.manifests import marked_crds, render
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.values import NFD, merge
+
+#: Variable of a host → option of gpu_operator_plan.
+_HOST_VARIABLES = {"gpu_sharing": "sharing", "gpu_operator_operands": "operands", "gpu_mig": "mig"}
+
+
+def operator_hosts(hostvars: Mapping[str, Any], nodes: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return what each node's host asks for, as sharing, operands and mig → node → value."""
+    found: dict[str, dict[str, Any]] = {option: {} for option in _HOST_VARIABLES.values()}
+    for node in (each for each in nodes if each in hostvars):
+        variables = hostvars[node]
+        for name, option in _HOST_VARIABLES.items():
+            if name in variables and variables[name] not in (None, ""):
+                found[option][node] = variables[name]
+    return found
+
+
+def operator_images(
+    images: Mapping[str, Any], nfd_repository: str = "", nfd_tag: str = "", device_plugin_version: str = ""
+) -> dict[str, Any]:
+    """Return the images by component; those that older playbooks name by variables of their own come first and lose."""
+    old = (
+        (NFD, "repository", nfd_repository),
+        (NFD, "tag", nfd_tag),
+        ("devicePlugin", "version", device_plugin_version),
+    )
+    return merge(*({component: {field: value}} for component, field, value in old if value), images)
 
 
 class FilterModule:
+    """Ansible's way to find the filters."""
+
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"marked_crds": marked_crds, "operator_render": render}
+        return {
+            "marked_crds": marked_crds,
+            "operator_render": render,
+            "operator_hosts": operator_hosts,
+            "operator_images": operator_images,
+        }

@@ -107,6 +107,7 @@ TIME_LIMIT_S = 300
 
 
 def helm(run: Run, argv: list[str], next_step: str) -> str:
+    """Run helm and return what it prints."""
     result = run(argv, timeout_s=TIME_LIMIT_S)
     if not result.ok:
         raise GpuError(
@@ -116,7 +117,7 @@ def helm(run: Run, argv: list[str], next_step: str) -> str:
 
 
 def fetch(run: Run, params: dict[str, Any], folder: Path) -> str:
-    """The chart's local path."""
+    """Fetch the chart if it is remote, and return its local path."""
     pull = operator_helm.pull_arguments(params["chart"], params["version"])
     if not pull:
         return str(params["chart"])
@@ -125,11 +126,12 @@ def fetch(run: Run, params: dict[str, Any], folder: Path) -> str:
 
 
 def listed(run: Run, params: dict[str, Any], chart: str, registry: str, folder: Path) -> dict[str, str]:
+    """Render the chart and return where each image is used → image."""
     series = operator_values.series_of(params["version"], params["versions"])
-    monitor = {"by": "none"}
-    values = operator_values.build(
-        series, params["driver"], "", monitor, registry, params["images"], [], params["values"]
+    typed = operator_values.Typed(
+        driver=params["driver"], registry=registry, images=params["images"], free=params["values"]
     )
+    values = operator_values.build(series, typed)
     file = folder / "values.json"
     file.write_text(json.dumps(values), encoding="utf-8")
     argv = ["helm", "template", "gpu-operator", chart, "--namespace=gpu-operator", f"--values={file}"]
@@ -138,6 +140,7 @@ def listed(run: Run, params: dict[str, Any], chart: str, registry: str, folder: 
 
 
 def run_all(run: Run, params: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """List the images as they are and as a mirror would have them."""
     chart = fetch(run, params, folder)
     sources = listed(run, params, chart, "", folder)
     registry = params["image_registry"].rstrip("/")

@@ -139,11 +139,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 steps:
-  description: What to do, in order.
+  description:
+    - What to do, in order, each step with its C(name), its C(reason), what it C(disturbs) (empty if nobody notices) and the
+      C(data) that its task file needs.
   returned: success
   type: list
   elements: dict
-  sample: [{name: crds, how: crds, reason: clusterpolicies.nvidia.com is missing, disturbs: nothing}]
+  sample: [{name: crds, reason: clusterpolicies.nvidia.com is missing, disturbs: "", data: {}}]
 summary:
   description: The steps, one line each.
   returned: success
@@ -192,7 +194,7 @@ inventory:
   returned: success
   type: list
   elements: dict
-notes:
+warnings_found:
   description: What the user should know.
   returned: success
   type: list
@@ -217,15 +219,15 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator import plan as o
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import preflight
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import release as operator_release
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import state as operator_state
-from ansible_collections.t9k.gpu.plugins.module_utils._operator import step as operator_step
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.helm import helm_facts, helm_faults, pull_arguments
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wish, wish_of
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
 NEEDS_HELM = {"chart", "release", "manifests", "release_remove"}
 
 
 def refuse(faults: list[str]) -> None:
-    """One error that names all of them."""
+    """Raise one error that names all of them."""
     if not faults:
         return
     numbered = [f"{number}. {fault}" for number, fault in enumerate(faults, 1)]
@@ -234,58 +236,61 @@ def refuse(faults: list[str]) -> None:
 
 
 class PlanRefusedError(Exception):
-    """The joined faults; each of them was a GpuError's sentence."""
+    """Carries all faults to the one place that fails; each of them was a GpuError's sentence."""
 
 
-def result_of(state: operator_state.ClusterState, wish: Wish, steps: tuple[operator_step.Step, ...]) -> dict[str, Any]:
+def line(step: Step) -> str:
+    """Return a step as a person reads it."""
+    return f"{step.name}: {step.reason}" + (f" ({step.disturbs})" if step.disturbs else "")
+
+
+def result_of(state: operator_state.ClusterState, wanted: Wanted, steps: tuple[Step, ...]) -> dict[str, Any]:
     named = {f"{step.name} ({step.reason})": step for step in steps}
-    summary = [f"{step.name}: {step.reason} (disturbs {step.disturbs})" for step in steps]
-    change = Change(
-        "gpu operator", {k: s.before for k, s in named.items() if s.before}, {k: s.after for k, s in named.items()}
-    )
+    before = {name: step.data["before"] for name, step in named.items() if step.data.get("before")}
+    change = Change("gpu operator", before, {name: step.data.get("after") for name, step in named.items()})
     now = datetime.datetime.now(datetime.timezone.utc)
     release = state.release
-    pending = release is not None and release.busy and preflight.stuck(release, wish.stale_after_s, now)
-    expect = wish.expect
+    pending = release is not None and release.busy and preflight.stuck(release, wanted.stale_after_s, now)
+    expect = wanted.expect
     return {
         "changed": False,
         "steps": [step.to_dict() for step in steps],
-        "summary": summary,
+        "summary": [line(step) for step in steps],
         "server_version": state.server_version,
         "diff": change.diff if steps else {},
-        "values": dict(wish.values),
-        "waiting": [each.to_dict() for each in operator_plan.waiting(state, wish)],
+        "values": dict(wanted.values),
+        "waiting": [each.to_dict() for each in operator_plan.waiting(state, wanted)],
         "expect": {
             "nfd": expect.nfd,
             "configs": dict(expect.configs),
             "sharing": dict(expect.sharing),
             "mig": dict(expect.mig),
         },
-        "chart_description": f"t9k.gpu {wish.digest}".strip(),
-        "crd_version": operator_release.crd_version(wish),
+        "chart_description": f"t9k.gpu {wanted.digest}".strip(),
+        "crd_version": operator_release.crd_version(wanted),
         "stuck_release": release.secret if release is not None and pending else "",
         "inventory": state.inventory.get("objects") or [],
-        "inventory_wanted": operator_release.inventory_wanted(wish),
-        "notes": list(preflight.warnings(state, wish)),
+        "inventory_wanted": operator_release.inventory_wanted(wanted),
+        "warnings_found": list(preflight.warnings(state, wanted)),
     }
 
 
 def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
-    wish = wish_of(params)
+    wanted = Wanted.of(params)
     api = kube_connect.connect(params)
-    paths = [operator_objects.ref_of(item, wish.namespace).path for item in wish.objects]
-    with_secrets = bool(wish.pull_secrets) or not wish.present
-    state = operator_state.read(api, wish.namespace, wish.release, paths, with_secrets)
-    faults = list(preflight.faults(state, wish, datetime.datetime.now(datetime.timezone.utc)))
-    steps = () if faults else operator_plan.plan(state, wish)
+    paths = [operator_objects.ref_of(item, wanted.namespace).path for item in wanted.objects]
+    with_secrets = bool(wanted.pull_secrets) or not wanted.present
+    state = operator_state.read(api, wanted.namespace, wanted.release, paths, with_secrets)
+    faults = list(preflight.faults(state, wanted, datetime.datetime.now(datetime.timezone.utc)))
+    steps = () if faults else operator_plan.plan(state, wanted)
     helm: dict[str, Any] = {}
     if {step.name for step in steps} & NEEDS_HELM:
-        helm = {**helm_facts(runner(module), wish.series), "pull": pull_arguments(wish.chart, wish.version)}
+        helm = {**helm_facts(runner(module), wanted.series), "pull": pull_arguments(wanted.chart, wanted.version)}
         faults.extend(helm_faults(helm))
     if steps:
-        faults.extend(preflight.missing_rights(api, steps, wish.namespace))
+        faults.extend(preflight.missing_rights(api, steps, wanted.namespace))
     refuse(faults)
-    return {**result_of(state, wish, steps), "helm": helm, "requests": api.requests}
+    return {**result_of(state, wanted, steps), "helm": helm, "requests": api.requests}
 
 
 def argument_spec() -> dict[str, Any]:

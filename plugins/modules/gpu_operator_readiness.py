@@ -107,7 +107,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import Clu
 
 
 def look(api: kube_connect.Api, params: dict[str, Any]) -> tuple[Waiting, ...]:
-    """One look at the cluster."""
+    """Look at the cluster once."""
     reader = Reader(api)
     state = ClusterState(**read_workloads(reader, params["namespace"]))
     if reader.denied:
@@ -123,7 +123,7 @@ def look(api: kube_connect.Api, params: dict[str, Any]) -> tuple[Waiting, ...]:
 
 
 def reasons(api: kube_connect.Api, namespace: str) -> str:
-    """What pods and events say; "" where reading them is not allowed."""
+    """Return what pods and events say; "" where reading them is not allowed."""
     reader = Reader(api)
     pods = unready(reader.listed(f"/api/v1/namespaces/{namespace}/pods"))
     events = last_events(reader.listed(f"/api/v1/namespaces/{namespace}/events"))

@@ -230,7 +230,7 @@ FAILING = {"fail": ("fail",), "warn": ("fail", "warn"), "never": ()}
 
 
 def program(params: dict[str, Any], run: Run, check_mode: bool) -> tuple[str, bool]:
-    """The program to run, and whether it was (or in check mode: would be) built for it."""
+    """Find the program to run, and whether it was (or in check mode: would be) built for it."""
     if params["binary"]:
         if not Path(params["binary"]).is_file() and not check_mode:
             raise GpuError(
@@ -249,7 +249,7 @@ def program(params: dict[str, Any], run: Run, check_mode: bool) -> tuple[str, bo
 
 
 def idle_gpus(run: Run, force: bool) -> tuple[Any, ...]:
-    """The GPUs, which must be idle and whole unless the user says otherwise."""
+    """Return the GPUs, which must be idle and whole unless the user says otherwise."""
     report = nvidia_smi.query(run, 60)
     if report.status != "ok":
         raise GpuError(
@@ -264,7 +264,7 @@ def idle_gpus(run: Run, force: bool) -> tuple[Any, ...]:
 
 
 def measure(params: dict[str, Any], run: Run, binary: str, gpus: tuple[Any, ...]) -> p2p_samples.Report:
-    """One run of the test, read. CUDA's numbers are made to follow the bus, as nvidia-smi's do."""
+    """Run the test once and read it. CUDA's numbers are made to follow the bus, as nvidia-smi's do."""
     nvbandwidth = params["tool"] == p2p_build.NVBANDWIDTH
     arguments = p2p_nvbandwidth.ARGUMENTS if nvbandwidth else ()
     result = run(["env", "CUDA_DEVICE_ORDER=PCI_BUS_ID", binary, *arguments], timeout_s=params["timeout"])
@@ -283,7 +283,7 @@ def measure(params: dict[str, Any], run: Run, binary: str, gpus: tuple[Any, ...]
 
 
 def links(run: Run, gpus: tuple[Any, ...]) -> tuple[tuple[tuple[str, ...], ...], list[str]]:
-    """The matrix of links, and why it is not known."""
+    """Return the matrix of links, and why it is not known."""
     if len(gpus) < 2:
         return (), []
     try:
@@ -313,7 +313,7 @@ def test(params: dict[str, Any], run: Run, binary: str) -> dict[str, Any]:
 
 
 def prediction(params: dict[str, Any], run: Run) -> dict[str, Any]:
-    """What check mode says. Sources and compiler may be what an earlier task would have installed."""
+    """Predict for check mode. Sources and compiler may be what an earlier task would have installed."""
     told = {"verdict": "not_run", "note": "check mode: the test does not run", "reasons": [], "program": ""}
     try:
         binary, built = program(params, run, check_mode=True)

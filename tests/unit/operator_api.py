@@ -36,7 +36,7 @@ def fill(fake: Cluster) -> None:
     for name in state.deployments:
         fake.put(f"{APPS}/deployments", state.deployments[name])
     fake.put(f"{SPACE}/configmaps", state.configmaps["t9k-gpu-operator"])
-    fake.put(f"{SPACE}/secrets", cluster.release_secret(config=dict(cluster.wish().values)))
+    fake.put(f"{SPACE}/secrets", cluster.release_secret(config=dict(cluster.wanted().values)))
     fake.put("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", cluster.crd())
     fake.put("/apis/nvidia.com/v1/clusterpolicies", cluster.policy())
     endpoints = {"metadata": {"name": "x"}, **state.endpoints[0]}

@@ -11,14 +11,14 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.t9k.gpu.plugins.module_utils._operator import wanted as operator_wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY, PREFIX
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
     CRD_COUNT,
     CRD_VERSION,
-    MANAGED_BY,
     ClusterState,
     Release,
 )
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
 
 ROLE = Path(__file__).resolve().parents[2] / "roles/gpu_operator"
 VERSIONS = yaml.safe_load((ROLE / "vars/versions.yml").read_text())["__gpu_operator_versions"]
@@ -64,8 +64,8 @@ def params(**more: Any) -> dict[str, Any]:
     }
 
 
-def wish(**more: Any) -> operator_wanted.Wish:
-    return operator_wanted.wish_of(params(**more))
+def wanted(**more: Any) -> Wanted:
+    return Wanted.of(params(**more))
 
 
 def node(name: str, gpus: int = 0, allocatable: dict[str, str] | None = None, **labels: str) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def policy(**spec: Any) -> dict[str, Any]:
 
 def crd(version: str = "26.7.0", count: int = 1) -> dict[str, Any]:
     return {"metadata": {"name": "clusterpolicies.nvidia.com",
-                         "annotations": {CRD_VERSION: version, CRD_COUNT: str(count)}}}  # fmt: skip
+                         "annotations": {PREFIX + CRD_VERSION: version, PREFIX + CRD_COUNT: str(count)}}}  # fmt: skip
 
 
 def configmap(name: str, **data: Any) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def finished(**more: Any) -> ClusterState:
     state = ClusterState(
         server_version="v1.36.2",
         namespace={"metadata": {"name": "gpu-operator"}},
-        release=release(dict(wish().values)),
+        release=release(dict(wanted().values)),
         crds={"clusterpolicies.nvidia.com": crd()},
         nodes={each["metadata"]["name"]: each for each in nodes},
         policies=(policy(),),

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Raw JSON requests to one API server: counted, retried, explained. Private: subject to change without notice."""
+"""Send raw JSON requests to one API server: counted, retried, explained. Private: subject to change without notice."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Retry:
     attempts_before_first_answer: int = 2
 
     def pause_s(self, attempt: int, retry_after: str | None) -> float:
-        """Before attempt ``attempt + 1``: what the server asks for, else doubled each time, with some chance in it."""
+        """Return the pause before attempt ``attempt + 1``: what the server asks for, else doubled each time, with some chance in it."""
         if retry_after is not None and retry_after.strip().isdigit():
             return min(float(retry_after), _LONGEST_PAUSE_S)
         pause = min(self.first_pause_s * 2 ** (attempt - 1), _LONGEST_PAUSE_S)
@@ -83,7 +83,7 @@ class Api:
         return self._json("GET", path, query, accept=accept)
 
     def get_or_none(self, path: str) -> Any:
-        """The object, or None if it (or its kind) does not exist."""
+        """Return the object, or None if it (or its kind) does not exist."""
         try:
             return self.get(path)
         except ApiFault as fault:
@@ -94,7 +94,7 @@ class Api:
     def list(
         self, path: str, query: dict[str, Any] | None = None, limit: int | None = None, metadata_only: bool = False
     ) -> list[dict[str, Any]]:
-        """All objects below ``path``: one request, or pages of ``limit``.
+        """Return all objects below ``path``: one request, or pages of ``limit``.
 
         ``metadata_only`` leaves spec and status with the server; a node's status is most of its size.
         """
@@ -121,7 +121,7 @@ class Api:
         dry_run: bool = False,
         manager: str = FIELD_MANAGER,
     ) -> Any:
-        """Server-side apply: creates the object or changes the fields named in ``body``."""
+        """Apply on the server's side: create the object or change the fields named in ``body``."""
         query = {"fieldManager": manager, "force": json.dumps(force), **({"dryRun": "All"} if dry_run else {})}
         return self._json("PATCH", path, query, body, APPLY)
 
@@ -129,7 +129,7 @@ class Api:
         return self._json("POST", path, {"fieldManager": FIELD_MANAGER}, body, "application/json")
 
     def delete(self, path: str) -> bool:
-        """False if there was nothing to delete."""
+        """Delete an object; False if there was nothing to delete."""
         try:
             self._json("DELETE", path, {"propagationPolicy": "Background"})
         except ApiFault as fault:
@@ -193,7 +193,7 @@ class Api:
 
 
 def in_parallel(function: Callable[[Item], Outcome], items: Iterable[Item], concurrency: int) -> list[Outcome]:
-    """``function`` on each item, at most ``concurrency`` at once; after the first exception nothing new begins."""
+    """Call ``function`` on each item, at most ``concurrency`` at once; after the first exception nothing new begins."""
     stop = threading.Event()
 
     def guarded(item: Item) -> list[Outcome]:

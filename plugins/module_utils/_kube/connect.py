@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The way to the Kubernetes API: connection options → ``Api``. Private: subject to change without notice.
+"""Find the way to the Kubernetes API: connection options → ``Api``. Private: subject to change without notice.
 
 The ``kubernetes`` Python client supplies what is hard (kubeconfig, credentials that refresh, TLS, proxies); its models
 are left out, since building an object for each field of 1,000 nodes costs more than the request.
@@ -39,7 +39,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 
 
 def connect(params: dict[str, Any], concurrency: int = 8) -> Api:
-    """The API server that a module's connection options name."""
+    """Return the API server that a module's connection options name."""
     try:
         from kubernetes.client import ApiClient
     except ImportError as error:

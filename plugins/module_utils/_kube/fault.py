@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a refusal of the Kubernetes API means and what to do about it. Private: subject to change without notice."""
+"""Explain what a refusal of the Kubernetes API means and what to do about it. Private: subject to change without notice."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ApiFault(GpuError):  # noqa: N818 - a fault, like GpuError's others
 
 
 def status_of(body: bytes) -> dict[str, Any]:
-    """The API server's ``Status`` object in an answer; {} for anything else, such as a proxy's HTML page."""
+    """Return the API server's ``Status`` object in an answer; {} for anything else, such as a proxy's HTML page."""
     try:
         document = json.loads(body)
     except ValueError:
@@ -51,7 +51,7 @@ def status_of(body: bytes) -> dict[str, Any]:
 
 
 def owned_by_another(status: dict[str, Any]) -> bool:
-    """True for a server-side apply refused because another manager owns the field: trying again cannot help."""
+    """Tell whether a server-side apply was refused because another manager owns the field: trying again cannot help."""
     causes = (status.get("details") or {}).get("causes") or []
     return any(cause.get("reason") == "FieldManagerConflict" for cause in causes)
 
@@ -70,7 +70,7 @@ def _next_step(status_code: int, message: str) -> str:
 
 
 def refused(request: str, server: str, status_code: int, body: bytes, attempts: int) -> ApiFault:
-    """The fault for an answer that is not a success, after ``attempts`` attempts."""
+    """Make the fault for an answer that is not a success, after ``attempts`` attempts."""
     status = status_of(body)
     said = status.get("message") or body[:200].decode("utf-8", "replace").strip() or "no message"
     tried = f" after {attempts} attempts" if attempts > 1 else ""
@@ -80,7 +80,7 @@ def refused(request: str, server: str, status_code: int, body: bytes, attempts: 
 
 
 def unreachable(request: str, server: str, error: Exception, attempts: int, tls: bool) -> ApiFault:
-    """The fault for a request that got no answer."""
+    """Make the fault for a request that got no answer."""
     text = str(error)
     tried = f" after {attempts} attempts" if attempts > 1 else ""
     if tls:

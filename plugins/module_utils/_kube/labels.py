@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Wanted and present node labels → the patches between them. Private: subject to change without notice."""
+"""Plan the patches between present and wanted node labels. Private: subject to change without notice."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class NodePatch:
 
     @property
     def body(self) -> dict[str, Any]:
-        """As a merge patch; null removes a label."""
+        """Return the merge patch; null removes a label."""
         return {"metadata": {"labels": self.after}}
 
     def refused_by(self, present: Mapping[str, str]) -> Labels:
-        """Labels that are still not as patched, e.g. because an admission webhook put them back."""
+        """Return the labels that are still not as patched, e.g. because an admission webhook put them back."""
         return {key: value for key, value in self.after.items() if present.get(key) != value}
 
 
 def text(value: Any) -> str | None:
-    """A label's value as YAML meant it: true is "true" and 4 is "4". ValueError for what no label can hold."""
+    """Return a label's value as YAML meant it: true is "true" and 4 is "4". ValueError for what no label can hold."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, (bool, int, float)):
@@ -50,7 +50,7 @@ def text(value: Any) -> str | None:
 
 
 def key_fault(key: Any) -> str | None:
-    """Why ``key`` is no label key; None if it is one."""
+    """Say why ``key`` is no label key; None if it is one."""
     if not isinstance(key, str):
         return f"key {key!r} is not text"
     prefix, slash, name = key.rpartition("/")
@@ -62,7 +62,7 @@ def key_fault(key: Any) -> str | None:
 
 
 def value_fault(value: Any) -> str | None:
-    """Why ``value`` cannot be a label's value; None if it can, or if it is null."""
+    """Say why ``value`` cannot be a label's value; None if it can, or if it is null."""
     try:
         found = text(value)
     except ValueError as error:
@@ -83,7 +83,7 @@ def _label_faults(node: str, labels: Any) -> Iterable[str]:
 
 
 def normalised(nodes: Mapping[str, Any], owned_keys: Iterable[Any]) -> dict[str, Labels]:
-    """``nodes`` with each value as text; GpuError that names each wrong key and value."""
+    """Return ``nodes`` with each value as text; GpuError that names each wrong key and value."""
     faults = [f"owned_keys: {fault}" for fault in map(key_fault, owned_keys) if fault]
     for node, labels in nodes.items():
         faults.extend(_label_faults(str(node), labels))
@@ -99,7 +99,7 @@ def normalised(nodes: Mapping[str, Any], owned_keys: Iterable[Any]) -> dict[str,
 
 
 def require_known(wanted: Iterable[str], present: Iterable[str], server: str) -> None:
-    """GpuError if a wanted node is not in the cluster, with the names that come near."""
+    """Raise GpuError if a wanted node is not in the cluster, with the names that come near."""
     names = sorted(present)
     unknown = sorted(set(wanted) - set(names))
     if not unknown:
@@ -121,7 +121,7 @@ def require_known(wanted: Iterable[str], present: Iterable[str], server: str) ->
 def plan(
     wanted: Mapping[str, Labels], owned_keys: Iterable[str], present: Mapping[str, Mapping[str, str]]
 ) -> tuple[NodePatch, ...]:
-    """The patches that bring the nodes in ``wanted`` there, ordered by name; () if all is as wanted.
+    """Return the patches that bring the nodes in ``wanted`` there, ordered by name; () if all is as wanted.
 
     ``present``  node → all its labels. A node in ``wanted`` that does not ask for an owned key loses it; any other key
     and any other node is left alone.

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Why nothing gets ready: pods' conditions and events → sentences. Pure.
+"""Tell why nothing gets ready: pods' conditions and events as sentences. Pure.
 
 Private: subject to change without notice.
 """
@@ -31,7 +31,7 @@ def _conditions(pod: Mapping[str, Any]) -> Iterable[str]:
 
 
 def unready(pods: Iterable[Mapping[str, Any]]) -> list[str]:
-    """One sentence for each pod that is not ready, the most telling first."""
+    """Return one sentence for each pod that is not ready, the most telling first."""
     found = []
     for pod in pods:
         conditions = (pod.get("status") or {}).get("conditions") or []
@@ -49,7 +49,7 @@ def _when(event: Mapping[str, Any]) -> str:
 
 
 def last_events(events: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The latest warnings, oldest first, each kind of them once."""
+    """Return the latest warnings, oldest first, each kind of them once."""
     told: dict[str, str] = {}
     for event in sorted((e for e in events if e.get("type") != "Normal"), key=_when):
         about = event.get("involvedObject") or {}

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which helm there is, what a chart needs with it, and what is known of a local chart.
+"""Find out which helm there is, what a chart needs with it, and what a local chart says of itself.
 
 Private: subject to change without notice.
 """
@@ -28,7 +28,7 @@ _TIME_LIMIT_S = 30
 
 
 def helm_facts(run: Run, series: Mapping[str, Any]) -> dict[str, Any]:
-    """``found``: what helm said; ``major``; ``arguments`` that this chart needs with it."""
+    """Ask helm its version: ``found`` is what it said, ``arguments`` what this chart needs with its ``major`` version."""
     result = run(["helm", "version", "--template", "{{.Version}}"], timeout_s=_TIME_LIMIT_S)
     if result.missing:
         return {"major": 0, "found": "no program helm in the PATH of the control host", "arguments": []}
@@ -61,7 +61,7 @@ def _files_of(chart: str) -> dict[str, bytes]:
 
 
 def digest_of(chart: str) -> str:
-    """Of a local chart's content, whatever its packaging; "" where there is none to read."""
+    """Return a fingerprint of a local chart's content, whatever its packaging; "" where there is none to read."""
     try:
         files = _files_of(chart)
     except (OSError, tarfile.TarError):
@@ -87,7 +87,7 @@ def _chart_yaml(chart: str) -> str:
 
 
 def local_chart_version(chart: str) -> str:
-    """The version that a local chart gives itself; GpuError if it is no chart."""
+    """Return the version that a local chart gives itself; GpuError if it is no chart."""
     try:
         found = yaml_load(_chart_yaml(chart)) or {}
     except (OSError, tarfile.TarError, YAMLError) as error:
@@ -96,7 +96,7 @@ def local_chart_version(chart: str) -> str:
 
 
 def pull_arguments(chart: str, version: str) -> list[str]:
-    """How to fetch a remote chart; [] for a local one. A web address without .tgz is a repository."""
+    """Return the command that fetches a remote chart; [] for a local one. A web address without .tgz is a repository."""
     if not is_remote(chart):
         return []
     if chart.startswith("oci://"):

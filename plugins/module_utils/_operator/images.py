@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which images a rendered chart needs, and where each goes in a mirror. Pure.
+"""List the images that a rendered chart needs, and where each goes in a mirror. Pure.
 
 Images are found in two places: in the pods of the chart's own workloads, and in the ClusterPolicy, whose components the
 operator turns into DaemonSets later.
@@ -30,7 +30,7 @@ class Pair:
 
 
 def address(component: Object) -> str:
-    """repository, image and version as the operator joins them; a version may be a digest."""
+    """Join repository, image and version as the operator does; a version may be a digest."""
     version = str(component.get("version") or "")
     joint = "@" if version.startswith("sha256:") else ":"
     repository = component.get("repository")
@@ -75,7 +75,7 @@ _SANDBOX = ("vgpuManager", "vgpuDeviceManager", "vfioManager", "sandboxDevicePlu
 
 
 def collect(objects: Iterable[Object], systems: Iterable[str] = (), everything: bool = False) -> dict[str, str]:
-    """Where → image."""
+    """Return where each image is used → image."""
     found: dict[str, str] = {}
     for item in objects:
         if item["kind"] == "ClusterPolicy":
@@ -86,7 +86,7 @@ def collect(objects: Iterable[Object], systems: Iterable[str] = (), everything: 
 
 
 def pairs(sources: Mapping[str, str], targets: Mapping[str, str]) -> tuple[Pair, ...]:
-    """Each image once, by the place where it is used first."""
+    """Return each image once, by the place where it is used first."""
     seen: dict[str, Pair] = {}
     for where, source in sorted(sources.items()):
         target = targets.get(where, "")

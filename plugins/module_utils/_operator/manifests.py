@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A rendered chart → what to apply, what to prune, what to remember. Pure.
+"""Make of a rendered chart what to apply, what to prune, what to remember. Pure.
 
 Private: subject to change without notice.
 """
@@ -13,13 +13,9 @@ from typing import Any, Dict
 
 from ansible.module_utils.common.yaml import yaml_load_all
 
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY, PREFIX
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.objects import Ref, ref_of
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
-    CRD_COUNT,
-    CRD_VERSION,
-    INVENTORY,
-    MANAGED_BY,
-)
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import CRD_COUNT, CRD_VERSION, INVENTORY
 
 Object = Dict[str, Any]
 CRD = "CustomResourceDefinition"
@@ -29,7 +25,7 @@ KEEP = {"helm.sh/resource-policy": "keep"}
 
 
 def documents(text: str) -> list[Object]:
-    """All objects of a YAML stream; lists of objects are taken apart."""
+    """Return all objects of a YAML stream; lists of objects are taken apart."""
     found: list[Object] = []
     for document in yaml_load_all(text):
         found.extend(
@@ -39,9 +35,9 @@ def documents(text: str) -> list[Object]:
 
 
 def marked_crds(text: str, version: str) -> list[Object]:
-    """The chart's CRDs, each with a note of where it is from, so that the next plan knows it without its text."""
+    """Return the chart's CRDs, each with a note of where it is from, so that the next plan knows it without its text."""
     crds = [each for each in documents(text) if each["kind"] == CRD]
-    note = {**KEEP, CRD_VERSION: version, CRD_COUNT: str(len(crds))}
+    note = {**KEEP, PREFIX + CRD_VERSION: version, PREFIX + CRD_COUNT: str(len(crds))}
     for crd in crds:
         crd["metadata"]["annotations"] = {**(crd["metadata"].get("annotations") or {}), **note}
         crd.pop("status", None)
@@ -49,7 +45,7 @@ def marked_crds(text: str, version: str) -> list[Object]:
 
 
 def gone(before: list[Mapping[str, Any]], now: set[Ref]) -> list[Ref]:
-    """Applied once and not rendered any more. CRDs stay: with them all their objects would go."""
+    """Return what was applied once and is not rendered any more. CRDs stay: with them all their objects would go."""
     return [each for each in map(ref_of, before) if each not in now and each.kind != CRD]
 
 
@@ -64,7 +60,7 @@ def _inventory(namespace: str, refs: list[Ref], more: Mapping[str, Any]) -> Obje
 
 
 def render(text: str, plan: Mapping[str, Any], namespace: str) -> dict[str, Any]:
-    """``begin`` is to be remembered first (old and new objects), ``done`` at last (new ones)."""
+    """Make of the rendered text what to do: ``begin`` is remembered first (old and new objects), ``done`` at last (new ones)."""
     objects = documents(text)
     refs = [ref_of(each, namespace) for each in objects]
     stale = gone(plan["inventory"], set(refs))

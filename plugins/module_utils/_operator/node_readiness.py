@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Is each GPU node as its hardware, its sharing and its MIG configuration make it? A pure predicate.
+"""Name the GPU nodes that are not as their hardware, sharing and MIG configuration make them. A pure predicate.
 
 Private: subject to change without notice.
 """
@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object, labels
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import (
     CONFIG_LABEL,
     MIG_LABEL,
@@ -54,7 +55,7 @@ class Expect:
 
 
 def is_gpu_node(node: Object) -> bool:
-    """Has GPUs and takes part."""
+    """Tell whether the node has GPUs and takes part."""
     found = labels(node)
     has = found.get(PCI_LABEL) == "true" or found.get(f"{GPU}.present") == "true"
     return has and found.get(OPERANDS_LABEL) != "false"
@@ -65,7 +66,7 @@ def gpu_nodes(state: ClusterState) -> dict[str, Object]:
 
 
 def offered(node: Object, resource: str) -> int:
-    """How many of a resource the node can give to pods."""
+    """Return how many of a resource the node can give to pods."""
     return int(((node.get("status") or {}).get("allocatable") or {}).get(resource, 0))
 
 
@@ -75,7 +76,7 @@ def _gpus(node: Object) -> int | None:
 
 
 def _document(state: ClusterState, name: str, node: Object, expect: Expect) -> Mapping[str, Any] | None:
-    """What the node's plugin shares by: the inventory's wish, else the node's label, else the policy's default.
+    """Return what the node's plugin shares by: the inventory's word, else the node's label, else the policy's default.
 
     None where a config is named that is not ours: then nothing is known of its effect.
     """
@@ -86,7 +87,7 @@ def _document(state: ClusterState, name: str, node: Object, expect: Expect) -> M
 
 
 def _resources(state: ClusterState, name: str, node: Object, expect: Expect) -> Iterable[Waiting]:
-    """The proof: allocatable is what GPUs and sharing make of it, and nothing of the other kind is left."""
+    """Prove that allocatable is what GPUs and sharing make of it, and that nothing of the other kind is left."""
     gpus = _gpus(node)
     if gpus is None:
         yield Waiting("Node", name, f"label {GPU}.count", "no such label (gpu-feature-discovery sets it)")

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Objects beside the chart: ServiceMonitor, scheduler Queue, further manifests.
+"""Make the objects beside the chart: ServiceMonitor, scheduler Queue, further manifests.
 
 Private: subject to change without notice.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import MANAGED_BY
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY
 
 #: Kinds whose plural is not the lower-case kind plus "s".
 _PLURALS = {"endpoints": "endpoints", "ingress": "ingresses", "networkpolicy": "networkpolicies"}
@@ -48,7 +48,7 @@ class Ref:
 
     @property
     def crd(self) -> str | None:
-        """The CRD that must be there; None for a kind of Kubernetes itself."""
+        """Return the CRD that must be there; None for a kind of Kubernetes itself."""
         own = not self.group or self.group.endswith(".k8s.io") or "." not in self.group
         return None if own else f"{self.plural}.{self.group}"
 
@@ -71,7 +71,7 @@ class Ref:
 
 
 def ref_of(item: Mapping[str, Any], namespace: str = "") -> Ref:
-    """The address of an object (or of a ``Ref`` turned into a dictionary)."""
+    """Return the address of an object (or of a ``Ref`` turned into a dictionary)."""
     metadata = item.get("metadata") or item
     kind = item["kind"]
     where = "" if kind in _CLUSTER_KINDS else metadata.get("namespace") or namespace
@@ -79,7 +79,7 @@ def ref_of(item: Mapping[str, Any], namespace: str = "") -> Ref:
 
 
 def service_monitor(monitor: Mapping[str, Any], operator_namespace: str) -> dict[str, Any]:
-    """The guide's ServiceMonitor."""
+    """Make the guide's ServiceMonitor."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "ServiceMonitor",
@@ -98,7 +98,7 @@ def service_monitor(monitor: Mapping[str, Any], operator_namespace: str) -> dict
 
 
 def queue(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The guide's scheduler Queue for nodes that share their GPUs."""
+    """Make the guide's scheduler Queue for nodes that share their GPUs."""
     selector = {"matchExpressions": [{"key": "nvidia.com/device-plugin.config", "operator": "Exists"}]}
     return {
         "apiVersion": "scheduler.tensorstack.dev/v1beta1",
@@ -123,7 +123,7 @@ def _empty(value: Any) -> bool:
 
 
 def missing_from(wanted: Any, present: Any) -> Any:
-    """The part of ``wanted`` that ``present`` lacks, as a merge patch; None if all of it is there.
+    """Return the part of ``wanted`` that ``present`` lacks, as a merge patch; None if all of it is there.
 
     Lists count as a whole; an empty wanted value and an absent one are the same.
     """
@@ -140,7 +140,7 @@ def missing_from(wanted: Any, present: Any) -> Any:
 
 
 def paths_in(patch: Any, prefix: str = "") -> Iterable[str]:
-    """The dotted paths of a patch's leaves, to name what differs."""
+    """Return the dotted paths of a patch's leaves, to name what differs."""
     if isinstance(patch, Mapping) and patch:
         for key, value in patch.items():
             yield from paths_in(value, f"{prefix}.{key}" if prefix else str(key))

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reasons not to begin (faults) and to be careful (warnings), all at once.
+"""Find the reasons not to begin (faults) and to be careful (warnings), all at once.
 
 Private: subject to change without notice.
 """
@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.labels import require_known
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import gpu_nodes
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import usable_objects
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Release, labels
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.step import Step
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Release
+from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
 if TYPE_CHECKING:
     from ansible_collections.t9k.gpu.plugins.module_utils._kube.api import Api
-    from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wish
+    from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
 
 PRE_INSTALLED = "nvidia.com/gpu.deploy.driver"
 _SHOWN = 5
 #: What each kind of step must be allowed to do: verb, API group, resource.
-_RIGHTS: dict[str, tuple[tuple[str, str, str], ...]] = {
+RIGHTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "namespace": (("create", "", "namespaces"),),
     "record": (("patch", "", "configmaps"), ("create", "", "configmaps")),
     "pull_secrets": (("create", "", "secrets"),),
@@ -49,8 +50,8 @@ _RIGHTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "release_remove": (("delete", "nvidia.com", "clusterpolicies"), ("delete", "apps", "deployments")),
     "crds_remove": (("delete", "apiextensions.k8s.io", "customresourcedefinitions"),),
 }
-_RIGHTS["manifests"] = _RIGHTS["release"][1:]
-_RIGHTS["manifests_remove"] = _RIGHTS["release_remove"]
+RIGHTS["manifests"] = RIGHTS["release"][1:]
+RIGHTS["manifests_remove"] = RIGHTS["release_remove"]
 
 
 def _few(names: Iterable[str]) -> str:
@@ -60,20 +61,20 @@ def _few(names: Iterable[str]) -> str:
 
 
 def minor(version: str) -> tuple[int, int]:
-    """``v1.36.2`` → (1, 36)."""
+    """Read ``v1.36.2`` as (1, 36)."""
     match = re.match(r"v?(\d+)\.(\d+)", version)
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
-def _kubernetes(state: ClusterState, wish: Wish) -> tuple[str | None, str | None]:
-    """A fault below the supported range, a warning above it."""
-    span = wish.series.get("kubernetes") or {}
+def _kubernetes(state: ClusterState, wanted: Wanted) -> tuple[str | None, str | None]:
+    """Compare the cluster's version with the chart's: a fault below the documented range, a warning above it."""
+    span = wanted.series.get("kubernetes") or {}
     found = minor(state.server_version)
     if not span or found == (0, 0):
         return None, None
     if found < minor(span["min"]):
         error = GpuError(
-            f"Kubernetes {span['min']} or later for GPU operator {wish.version}",
+            f"Kubernetes {span['min']} or later for GPU operator {wanted.version}",
             f"Kubernetes {state.server_version}",
             "the API server's version",
             "choose an older gpu_operator_version, or upgrade Kubernetes",
@@ -81,15 +82,15 @@ def _kubernetes(state: ClusterState, wish: Wish) -> tuple[str | None, str | None
         return str(error), None
     if span.get("max") and found > minor(span["max"]):
         return None, (
-            f"GPU operator {wish.version} is documented for Kubernetes {span['min']} to {span['max']}; "
+            f"GPU operator {wanted.version} is documented for Kubernetes {span['min']} to {span['max']}; "
             f"this is {state.server_version}"
         )
     return None, None
 
 
-def _systems(state: ClusterState, wish: Wish) -> tuple[str | None, str | None]:
-    """An unsupported system breaks driver containers; with host drivers it is only undocumented."""
-    refused = wish.series.get("unsupported_os") or []
+def _systems(state: ClusterState, wanted: Wanted) -> tuple[str | None, str | None]:
+    """Look for unsupported systems: they break driver containers; with host drivers they are only undocumented."""
+    refused = wanted.series.get("unsupported_os") or []
     nodes = {
         name: node["status"]["nodeInfo"]["osImage"]
         for name, node in gpu_nodes(state).items()
@@ -97,11 +98,11 @@ def _systems(state: ClusterState, wish: Wish) -> tuple[str | None, str | None]:
     }
     if not nodes:
         return None, None
-    told = f"{_few(nodes)} run {_few(set(nodes.values()))}, which GPU operator {wish.version} no longer supports"
-    if wish.driver == "host":
+    told = f"{_few(nodes)} run {_few(set(nodes.values()))}, which GPU operator {wanted.version} no longer supports"
+    if wanted.driver == "host":
         return None, told
     error = GpuError(
-        f"driver containers of GPU operator {wish.version}",
+        f"driver containers of GPU operator {wanted.version}",
         told,
         "the nodes' osImage",
         "install host drivers (gpu_operator_driver: host) or choose an older gpu_operator_version",
@@ -110,7 +111,7 @@ def _systems(state: ClusterState, wish: Wish) -> tuple[str | None, str | None]:
 
 
 def stuck(release: Release, stale_after_s: int, now: datetime.datetime) -> bool:
-    """A pending revision that is old: the helm that wrote it is gone."""
+    """Tell whether a pending revision is so old that the helm that wrote it must be gone."""
     text = re.sub(r"\.\d+", "", release.updated).replace("Z", "+00:00")
     try:
         updated = datetime.datetime.fromisoformat(text)
@@ -119,53 +120,53 @@ def stuck(release: Release, stale_after_s: int, now: datetime.datetime) -> bool:
     return (now - updated).total_seconds() > stale_after_s
 
 
-def _release(state: ClusterState, wish: Wish, now: datetime.datetime) -> Iterable[str]:
+def _release(state: ClusterState, wanted: Wanted, now: datetime.datetime) -> Iterable[str]:
     release = state.release
-    if release is not None and release.busy and not stuck(release, wish.stale_after_s, now):
+    if release is not None and release.busy and not stuck(release, wanted.stale_after_s, now):
         yield str(
             GpuError(
-                f"helm release {wish.release} to be at rest",
+                f"helm release {wanted.release} to be at rest",
                 f"revision {release.revision} is {release.status} since {release.updated}",
-                f"Secret {wish.namespace}/{release.secret}",
+                f"Secret {wanted.namespace}/{release.secret}",
                 "let the other helm finish; what is left over is cleared after gpu_operator_wait_timeout seconds",
             )
         )
-    other = "manifests" if wish.mode == "helm" else "helm"
-    if wish.present and (state.inventory if wish.mode == "helm" else release):
+    other = "manifests" if wanted.mode == "helm" else "helm"
+    if wanted.present and (state.inventory if wanted.mode == "helm" else release):
         yield str(
             GpuError(
-                f"mode {wish.mode}",
+                f"mode {wanted.mode}",
                 f"the operator was installed here in mode {other}",
-                f"namespace {wish.namespace}",
+                f"namespace {wanted.namespace}",
                 f"keep gpu_operator_mode: {other}, or remove it first with gpu_operator_state: absent in that mode",
             )
         )
 
 
-def _names(state: ClusterState, wish: Wish) -> Iterable[str]:
-    if not state.nodes or not wish.present:
+def _names(state: ClusterState, wanted: Wanted) -> Iterable[str]:
+    if not state.nodes or not wanted.present:
         return
     try:
-        require_known(wish.labels, state.nodes, "the cluster")
+        require_known(wanted.labels, state.nodes, "the cluster")
     except GpuError as error:
         yield str(error)
 
 
-def faults(state: ClusterState, wish: Wish, now: datetime.datetime) -> tuple[str, ...]:
-    """Everything that forbids a change."""
-    found = [*state.denied, *(wish.faults if wish.present else ())]
-    found.extend(_names(state, wish))
-    found.extend(_release(state, wish, now))
-    if wish.present and wish.series:
-        found.extend(fault for fault in (_kubernetes(state, wish)[0], _systems(state, wish)[0]) if fault)
+def faults(state: ClusterState, wanted: Wanted, now: datetime.datetime) -> tuple[str, ...]:
+    """Return everything that forbids a change."""
+    found = [*state.denied, *(wanted.faults if wanted.present else ())]
+    found.extend(_names(state, wanted))
+    found.extend(_release(state, wanted, now))
+    if wanted.present and wanted.series:
+        found.extend(fault for fault in (_kubernetes(state, wanted)[0], _systems(state, wanted)[0]) if fault)
     return tuple(found)
 
 
-def _drivers(state: ClusterState, wish: Wish) -> Iterable[str]:
+def _drivers(state: ClusterState, wanted: Wanted) -> Iterable[str]:
     stale = [name for name, node in state.nodes.items() if labels(node).get(PRE_INSTALLED) == "pre-installed"]
     if not stale:
         return
-    if wish.driver == "operator":
+    if wanted.driver == "operator":
         yield (
             f"{_few(stale)} carry {PRE_INSTALLED}=pre-installed: the operator's driver container will not run there; "
             "remove the host driver and the label if it should"
@@ -177,14 +178,14 @@ def _drivers(state: ClusterState, wish: Wish) -> Iterable[str]:
         )
 
 
-def warnings(state: ClusterState, wish: Wish) -> tuple[str, ...]:
-    """What the user should know, changed or not."""
-    if not wish.present:
+def warnings(state: ClusterState, wanted: Wanted) -> tuple[str, ...]:
+    """Return what the user should know, changed or not."""
+    if not wanted.present:
         return ()
-    found = [each for each in (_kubernetes(state, wish)[1], _systems(state, wish)[1]) if each]
-    found.extend(_drivers(state, wish))
-    found.extend(usable_objects(state, wish)[1])
-    strangers = sorted(set(wish.scope) - set(state.nodes) - set(wish.labels))
+    found = [each for each in (_kubernetes(state, wanted)[1], _systems(state, wanted)[1]) if each]
+    found.extend(_drivers(state, wanted))
+    found.extend(usable_objects(state, wanted)[1])
+    strangers = sorted(set(wanted.scope) - set(state.nodes) - set(wanted.labels))
     if strangers and state.nodes:
         found.append(f"not in the cluster, left alone: {_few(strangers)}")
     if state.policies[1:]:
@@ -193,15 +194,15 @@ def warnings(state: ClusterState, wish: Wish) -> tuple[str, ...]:
 
 
 def rights(steps: Iterable[Step]) -> tuple[tuple[str, str, str], ...]:
-    """What the steps of a plan need, each once."""
+    """Return the rights that the steps of a plan need, each once."""
     needed: dict[tuple[str, str, str], None] = {}
     for step in steps:
-        needed.update(dict.fromkeys(_RIGHTS.get(step.name, ())))
+        needed.update(dict.fromkeys(RIGHTS.get(step.name, ())))
     return tuple(needed)
 
 
 def missing_rights(api: Api, steps: Iterable[Step], namespace: str) -> tuple[str, ...]:
-    """One question to the API server for each right that the plan needs; asked only if something is to be done."""
+    """Ask the API server for each right that the plan needs; done only if something is to be done."""
     missing = []
     for verb, group, resource in rights(steps):
         attributes: dict[str, Any] = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Does the GPU operator work? A pure predicate over objects. Private: subject to change without notice.
+"""Tell from objects alone whether the GPU operator works. A pure predicate. Private: subject to change without notice.
 
 Nothing here waits or asks the API server: ``waiting(state, expect)`` names whatever is not as it should be yet.
 """
@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import (
     Expect,
     Waiting,
     gpu_nodes,
     nodes_waiting,
 )
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object, labels
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object
 
 PLUGIN = "nvidia-device-plugin-daemonset"
 
@@ -37,7 +38,7 @@ _SOME_NODES = {"nvidia-mig-manager", "nvidia-driver-daemonset"}
 
 
 def enabled(policy: Object | None, component: str, default: bool) -> bool:
-    """Whether the ClusterPolicy asks for a component."""
+    """Tell whether the ClusterPolicy asks for a component."""
     found = ((policy or {}).get("spec") or {}).get(component) or {}
     return bool(found.get("enabled", default))
 
@@ -57,7 +58,7 @@ def _deployment(name: str, item: Object | None) -> Iterable[Waiting]:
 
 
 def _daemonset(name: str, item: Object | None, nodes: int) -> Iterable[Waiting]:
-    """``nodes``  on at least how many nodes it must be wanted."""
+    """Compare a DaemonSet with what it should be; it must be wanted on at least ``nodes`` nodes."""
     if item is None:
         yield Waiting("DaemonSet", name, "to exist", "nothing")
         return
@@ -74,7 +75,7 @@ def _daemonset(name: str, item: Object | None, nodes: int) -> Iterable[Waiting]:
 
 
 def _nfd(state: ClusterState) -> Iterable[Waiting]:
-    """Node feature discovery: its name begins with the release's, so it is known by its end."""
+    """Look at node feature discovery: its name begins with the release's, so it is known by its end."""
     ending = "node-feature-discovery-master"
     masters = [name for name in state.deployments if name.endswith(ending)]
     for name in masters or [f"*-{ending}"]:
@@ -121,7 +122,7 @@ def _why(state: str, status: Mapping[str, Any]) -> str:
 
 
 def _exporter(state: ClusterState) -> Iterable[Waiting]:
-    """Its Service must lead somewhere; one ready address for each GPU node."""
+    """Look where the exporter's Service leads: one ready address for each GPU node."""
     if not enabled(state.policy, "dcgmExporter", True):
         return
     wanted = len(gpu_nodes(state))
@@ -132,7 +133,7 @@ def _exporter(state: ClusterState) -> Iterable[Waiting]:
 
 
 def waiting(state: ClusterState, expect: Expect) -> tuple[Waiting, ...]:
-    """What is not ready yet; () if the operator works."""
+    """Return what is not ready yet; () if the operator works."""
     found = list(_deployment("gpu-operator", state.deployments.get("gpu-operator")))
     if expect.nfd:
         found.extend(_nfd(state))
@@ -145,7 +146,7 @@ def waiting(state: ClusterState, expect: Expect) -> tuple[Waiting, ...]:
 
 
 def remaining(state: ClusterState) -> tuple[Waiting, ...]:
-    """After a removal: what the operator has left behind and the cluster's garbage collection has not yet taken."""
+    """Return what the operator has left behind after a removal and the cluster's garbage collection has not yet taken."""
     found = [Waiting("ClusterPolicy", item["metadata"]["name"], "to be gone", "still there") for item in state.policies]
     left = [name for name in state.daemonsets if name in OPERANDS or name.endswith("node-feature-discovery-worker")]
     found.extend(Waiting("DaemonSet", name, "to be gone", "still there") for name in left)

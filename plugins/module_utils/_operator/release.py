@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The chart's part of the plan: CRDs, release or rendered manifests, and a ClusterPolicy that drifted.
+"""Plan the chart's part: CRDs, release or rendered manifests, and a ClusterPolicy that drifted.
 
 Private: subject to change without notice.
 """
@@ -10,38 +10,40 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import note
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import objects, values
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
     CRD_COUNT,
     CRD_VERSION,
     ClusterState,
-    notes_on,
 )
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.step import NOTHING, OPERAND_PODS, Object, Step
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wish
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.step import OPERAND_PODS, Object, writes
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
 _SHOWN = 6
 
 
-def crds_outdated(state: ClusterState, wish: Wish) -> str:
-    """Why the CRDs must be applied; "" if they are the chart's."""
-    found = {name: notes_on(crd).get(CRD_VERSION) for name, crd in state.crds.items()}
-    mine = {name: version for name, version in found.items() if version == crd_version(wish)}
+def crds_outdated(state: ClusterState, wanted: Wanted) -> str:
+    """Say why the CRDs must be applied; "" if they are the chart's."""
+    found = {name: note(crd, CRD_VERSION) for name, crd in state.crds.items()}
+    mine = {name: version for name, version in found.items() if version == crd_version(wanted)}
     policy = "clusterpolicies.nvidia.com"
     if policy not in state.crds:
         return f"{policy} is missing"
     if policy not in mine:
         return f"{policy} is of {found[policy] or 'an unknown version'}; old CRDs drop new fields silently"
-    count = int(notes_on(state.crds[policy]).get(CRD_COUNT, "1"))
+    count = int(note(state.crds[policy], CRD_COUNT) or 1)
     return f"{len(mine)} of {count} CRDs are applied" if len(mine) < count else ""
 
 
-def crd_version(wish: Wish) -> str:
-    return f"{values.plain(wish.version)}{'-' + wish.digest if wish.digest else ''}"
+def crd_version(wanted: Wanted) -> str:
+    """Return the mark of this chart's CRDs."""
+    return f"{values.plain(wanted.version)}{'-' + wanted.digest if wanted.digest else ''}"
 
 
 def _differing(wanted: Any, found: Any) -> str:
-    """Which values differ; those that only the installed ones have are marked."""
+    """Name the values that differ; those that only the installed ones have are marked."""
     changed = set(objects.paths_in(objects.missing_from(wanted, found) or {}))
     gone = set(objects.paths_in(objects.missing_from(found, wanted) or {})) - changed
     named = [*sorted(changed - {""}), *(f"{path} (removed)" for path in sorted(gone - {""}))]
@@ -49,81 +51,80 @@ def _differing(wanted: Any, found: Any) -> str:
     return "values differ: " + ", ".join([*named[:_SHOWN], *more])
 
 
-def release_reason(state: ClusterState, wish: Wish) -> str:
-    """Why helm must run; "" if the release is as wished."""
+def release_reason(state: ClusterState, wanted: Wanted) -> str:
+    """Say why helm must run; "" if the release is as wanted."""
     release = state.release
     if release is None:
-        return "not installed"
+        return "it is not installed"
     if release.status != "deployed":
         return f"revision {release.revision} is {release.status}"
-    if values.plain(release.chart_version) != values.plain(wish.version):
-        return f"chart {release.chart_version} → {wish.version}"
-    if wish.digest and wish.digest not in release.description:
+    if values.plain(release.chart_version) != values.plain(wanted.version):
+        return f"chart {release.chart_version} → {wanted.version}"
+    if wanted.digest and wanted.digest not in release.description:
         return "the local chart changed"
-    if release.values != wish.values:
-        return _differing(wish.values, release.values)
+    if release.values != wanted.values:
+        return _differing(wanted.values, release.values)
     return ""
 
 
-def inventory_wanted(wish: Wish) -> Object:
-    """What the inventory says of a finished render of this wish."""
-    return {"version": values.plain(wish.version), "digest": wish.digest, "values": dict(wish.values)}
+def inventory_wanted(wanted: Wanted) -> Object:
+    """Return what the inventory says once these values are rendered and applied."""
+    return {"version": values.plain(wanted.version), "digest": wanted.digest, "values": dict(wanted.values)}
 
 
-def manifests_reason(state: ClusterState, wish: Wish) -> str:
-    """Why the chart must be rendered and applied; "" if it has been."""
+def manifests_reason(state: ClusterState, wanted: Wanted) -> str:
+    """Say why the chart must be rendered and applied; "" if it has been."""
     found = state.inventory
     if not found:
-        return "not installed"
+        return "it is not installed"
     if not found.get("complete"):
         return "the last apply broke off"
-    wanted = inventory_wanted(wish)
-    if found["version"] != wanted["version"]:
-        return f"chart v{found['version']} → {wish.version}"
-    if found["digest"] != wanted["digest"]:
+    done = inventory_wanted(wanted)
+    if found["version"] != done["version"]:
+        return f"chart v{found['version']} → {wanted.version}"
+    if found["digest"] != done["digest"]:
         return "the local chart changed"
-    if found["values"] != wanted["values"]:
-        return _differing(wanted["values"], found["values"])
+    if found["values"] != done["values"]:
+        return _differing(done["values"], found["values"])
     return ""
 
 
-def policy_drift(state: ClusterState, wish: Wish) -> Object:
-    """The part of the rendered ClusterPolicy's spec that the live one lacks, as a merge patch."""
-    rendered = state.release.policy if wish.mode == "helm" and state.release else state.inventory.get("policy")
+def policy_drift(state: ClusterState, wanted: Wanted) -> Object:
+    """Return the part of the rendered ClusterPolicy's spec that the live one lacks, as a merge patch."""
+    rendered = state.release.policy if wanted.mode == "helm" and state.release else state.inventory.get("policy")
     if not rendered or state.policy is None:
         return {}
     live = state.policy.get("spec") or {}
     return objects.missing_from(rendered.get("spec") or {}, live) or {}
 
 
-def chart_steps(state: ClusterState, wish: Wish) -> Iterable[Step]:
-    outdated = crds_outdated(state, wish)
-    helm = wish.mode == "helm"
-    reason = release_reason(state, wish) if helm else manifests_reason(state, wish)
+def chart_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
+    """Plan chart, CRDs and release (or manifests); where none of them is due, put back what drifted."""
+    outdated = crds_outdated(state, wanted)
+    helm = wanted.mode == "helm"
+    reason = release_reason(state, wanted) if helm else manifests_reason(state, wanted)
     if outdated or reason:
-        yield Step("chart", "chart", f"{wish.chart} {wish.version} is needed")
+        yield Step("chart", f"{wanted.chart} {wanted.version} is needed")
     if outdated:
-        yield Step("crds", "crds", outdated)
+        yield Step("crds", outdated)
     if reason:
         before = state.release.values if state.release and helm else state.inventory.get("values")
-        disturbs = OPERAND_PODS if before is not None else NOTHING
-        yield Step(
-            "release" if helm else "manifests",
-            "release" if helm else "manifests",
-            reason,
-            disturbs,
-            before={"version": state.release.chart_version if state.release else None, "values": before},
-            after={"version": wish.version, "values": dict(wish.values)},
-        )
+        version = state.release.chart_version if state.release else None
+        data = {
+            "before": {"version": version, "values": before},
+            "after": {"version": wanted.version, "values": dict(wanted.values)},
+        }
+        disturbs = OPERAND_PODS if before is not None else ""
+        yield Step("release", reason, disturbs, data) if helm else Step("manifests", reason, disturbs, data)
     else:
-        yield from _drift(state, wish)
+        yield from _drift(state, wanted)
 
 
-def _drift(state: ClusterState, wish: Wish) -> Iterable[Step]:
-    drift = policy_drift(state, wish)
+def _drift(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
+    drift = policy_drift(state, wanted)
     if not drift or state.policy is None:
         return
     reason = "ClusterPolicy changed by another hand: " + ", ".join(sorted(objects.paths_in(drift)))
     name = state.policy["metadata"]["name"]
     definition = {"apiVersion": "nvidia.com/v1", "kind": "ClusterPolicy", "metadata": {"name": name}, "spec": drift}
-    yield Step("policy", "objects", reason, OPERAND_PODS, patch=(definition,), after=drift)
+    yield writes("policy", reason, OPERAND_PODS, patch=[definition], after=drift)

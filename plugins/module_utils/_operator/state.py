@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Everything the operator's plan and its readiness look at, read in a handful of lists.
+"""Read everything that the operator's plan and its readiness look at, in a handful of lists.
 
 Private: subject to change without notice.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, TypeVar
 from ansible.module_utils.common.yaml import yaml_load
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.fault import ApiFault
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import SELECTOR, labels
 
 if TYPE_CHECKING:
     from ansible_collections.t9k.gpu.plugins.module_utils._kube.connect import Api
@@ -23,18 +24,15 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 Object = Dict[str, Any]
 
-#: On everything the role makes itself, so that it can be found again.
-MANAGED_BY = {"app.kubernetes.io/managed-by": "t9k.gpu"}
 #: The ConfigMap that remembers which labels and objects are ours.
 RECORD = "t9k-gpu-operator"
 #: The ConfigMap that plays the part of helm's release secret in manifests mode.
 INVENTORY = "t9k-gpu-operator-manifests"
-#: On each CRD that the role applied: the chart's version, and how many CRDs that chart has.
-CRD_VERSION = "t9k.gpu/chart-version"
-CRD_COUNT = "t9k.gpu/chart-crds"
+#: Noted on each CRD that the role applied: the chart's version, and how many CRDs that chart has.
+CRD_VERSION = "chart-version"
+CRD_COUNT = "chart-crds"
 
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-_SELECTOR = "app.kubernetes.io/managed-by=t9k.gpu"
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class ClusterState:
         return self.policies[0] if self.policies else None
 
     def data(self, configmap: str, key: str) -> Any:
-        """JSON kept in one of our ConfigMaps; {} if there is none."""
+        """Return the JSON kept in one of our ConfigMaps; {} if there is none."""
         text = (self.configmaps.get(configmap, {}).get("data") or {}).get(key)
         return json.loads(text) if text else {}
 
@@ -95,20 +93,12 @@ class ClusterState:
         return dict(self.data(INVENTORY, "inventory"))
 
 
-def labels(item: Object) -> dict[str, str]:
-    return item["metadata"].get("labels") or {}
-
-
-def notes_on(item: Object) -> dict[str, str]:
-    return item["metadata"].get("annotations") or {}
-
-
 def by_name(items: list[Object]) -> dict[str, Object]:
     return {item["metadata"]["name"]: item for item in items}
 
 
 def policy_of(manifest: str) -> Object | None:
-    """The ClusterPolicy in a rendered chart."""
+    """Return the ClusterPolicy in a rendered chart."""
     for text in manifest.split("\n---"):
         if "kind: ClusterPolicy" in text:
             document = yaml_load(text.lstrip("-"))
@@ -118,7 +108,7 @@ def policy_of(manifest: str) -> Object | None:
 
 
 def decode_release(secret: Object) -> Release:
-    """Helm keeps a release as gzipped JSON, encoded twice."""
+    """Unpack a release: helm keeps it as gzipped JSON, encoded twice."""
     packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
     document = json.loads(gzip.decompress(packed))
     info = document.get("info") or {}
@@ -135,7 +125,7 @@ def decode_release(secret: Object) -> Release:
 
 
 def latest_release(secrets: list[Object]) -> Release | None:
-    """The highest revision. Only that one is unpacked."""
+    """Return the highest revision. Only that one is unpacked."""
     if not secrets:
         return None
     return decode_release(max(secrets, key=lambda secret: int(labels(secret).get("version", "0"))))
@@ -168,7 +158,7 @@ class Reader:
 
 
 def read_workloads(reader: Reader, namespace: str) -> dict[str, Any]:
-    """What readiness looks at: five lists."""
+    """Read what readiness looks at: five lists."""
     apps = f"/apis/apps/v1/namespaces/{namespace}"
     slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
     return {
@@ -181,7 +171,7 @@ def read_workloads(reader: Reader, namespace: str) -> dict[str, Any]:
 
 
 def _missing_namespaces(reader: Reader, objects: dict[str, Object | None], own: str) -> set[str]:
-    """Asked only for objects that are not there, so that a finished cluster costs nothing."""
+    """Name the namespaces that are missing; asked only for objects that are not there, so that a finished cluster costs nothing."""
     absent = {
         path.split("/namespaces/")[1].split("/")[0]
         for path in objects
@@ -193,14 +183,14 @@ def _missing_namespaces(reader: Reader, objects: dict[str, Object | None], own: 
 def read(
     api: Api, namespace: str, release: str, object_paths: list[str] | None = None, with_pull_secrets: bool = False
 ) -> ClusterState:
-    """The whole state: nine lists, the server's version, and one request for each path in ``object_paths``."""
+    """Read the whole state: nine lists, the server's version, and one request for each path in ``object_paths``."""
     reader = Reader(api)
     core = f"/api/v1/namespaces/{namespace}"
     version = reader.attempt(lambda: api.get("/version")["gitVersion"], "")
     crds = by_name(reader.listed(_CRDS, metadata_only=True))
     configmaps = by_name(reader.listed(f"{core}/configmaps"))
     secrets = reader.listed(f"{core}/secrets", f"owner=helm,name={release},status!=superseded")
-    ours = reader.listed(f"{core}/secrets", _SELECTOR) if with_pull_secrets else []
+    ours = reader.listed(f"{core}/secrets", SELECTOR) if with_pull_secrets else []
     workloads = read_workloads(reader, namespace)
     known = bool(configmaps or secrets)
     objects = {path: reader.one(path) for path in object_paths or []}

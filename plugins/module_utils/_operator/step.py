@@ -1,56 +1,58 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One step of the operator's plan, and the small objects that steps write.
+"""Make the steps of the operator's plan, and the small objects that they write.
 
-Private: subject to change without notice.
+Most steps write or delete objects and nothing else: they share the task file ``steps/objects.yml``. Any other step has the
+task file of its name.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Dict
 
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import MANAGED_BY
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY
+from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
 if TYPE_CHECKING:
-    from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wish
+    from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
 
-NOTHING = "nothing"
-PLUGIN_PODS = "GPU device plugin pods; running GPU pods keep their GPUs"
-OPERAND_PODS = "the operator's own pods on GPU nodes; running GPU pods keep their GPUs"
+PLUGIN_PODS = "the device plugin's pods restart; running GPU pods keep their GPUs"
+OPERAND_PODS = "the operator's own pods on GPU nodes restart; running GPU pods keep their GPUs"
 Object = Dict[str, Any]
+_OBJECTS = "objects"
 
 
-@dataclass(frozen=True)
-class Step:
-    """One thing to do. ``how`` names the role's task file that does it."""
-
-    name: str
-    how: str
-    reason: str
-    disturbs: str = NOTHING
-    apply: tuple[Object, ...] = ()
-    patch: tuple[Object, ...] = ()
-    delete: tuple[Object, ...] = ()
-    nodes: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
-    before: Any = None
-    after: Any = None
-
-    def to_dict(self) -> Object:
-        return asdict(self)
+def writes(
+    name: str,
+    reason: str,
+    disturbs: str = "",
+    apply: Iterable[Object] = (),
+    patch: Iterable[Object] = (),
+    delete: Iterable[Object] = (),
+    after: Any = None,
+) -> Step:
+    """Make a step that applies, patches and deletes objects, in this order."""
+    data = {"task": _OBJECTS, "apply": list(apply), "patch": list(patch), "delete": list(delete), "after": after}
+    return Step(name, reason, disturbs, data)
 
 
-def configmap(wish: Wish, name: str, key: str, content: Mapping[str, Any]) -> Object:
-    """One of our ConfigMaps with JSON in it."""
+def task_of(step: Step) -> str:
+    """Return the stem of the task file that takes the step."""
+    return str(step.data.get("task", step.name))
+
+
+def configmap(wanted: Wanted, name: str, key: str, content: Mapping[str, Any]) -> Object:
+    """Make one of our ConfigMaps with JSON in it."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": name, "namespace": wish.namespace, "labels": dict(MANAGED_BY)},
+        "metadata": {"name": name, "namespace": wanted.namespace, "labels": dict(MANAGED_BY)},
         "data": {key: json.dumps(content, sort_keys=True)},
     }
 
 
-def ref(wish: Wish, api_version: str, kind: str, name: str) -> Object:
-    return {"apiVersion": api_version, "kind": kind, "namespace": wish.namespace, "name": name}
+def ref(wanted: Wanted, api_version: str, kind: str, name: str) -> Object:
+    """Make the address of an object in the operator's namespace."""
+    return {"apiVersion": api_version, "kind": kind, "namespace": wanted.namespace, "name": name}

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Typed wishes → the chart's values. Private: subject to change without notice.
+"""Make the chart's values of what the role's variables say. Private: subject to change without notice.
 
 Three layers, the later wins: what the typed variables say, then image overrides, then the user's free values.
 Dictionaries are merged key by key; anything else, lists too, is replaced as a whole.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Dict
 
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
@@ -20,8 +21,23 @@ NFD = "node-feature-discovery"
 _VERSION = re.compile(r"v?(?P<series>\d+\.\d+)\.(?P<patch>\d+)")
 
 
+@dataclass(frozen=True)
+class Typed:
+    """What the typed variables say about the values, and ``free``, which wins over them."""
+
+    driver: str = "host"
+    #: Name of the ConfigMap with sharing configs; empty if nothing is shared.
+    sharing_name: str = ""
+    monitor: Mapping[str, Any] = field(default_factory=lambda: {"by": "none"})
+    registry: str = ""
+    #: Component → fields of its image.
+    images: Mapping[str, Any] = field(default_factory=dict)
+    pull_secrets: tuple[str, ...] = ()
+    free: Mapping[str, Any] = field(default_factory=dict)
+
+
 def merge(*layers: Mapping[str, Any]) -> Values:
-    """Deep merge into a new dictionary; the later layer wins."""
+    """Merge dictionaries deeply into a new one; the later layer wins."""
     result: Values = {}
     for layer in layers:
         for key, value in layer.items():
@@ -33,19 +49,19 @@ def merge(*layers: Mapping[str, Any]) -> Values:
 
 
 def nested(path: str, value: Any) -> Values:
-    """``a.b`` and 1 → {"a": {"b": 1}}."""
+    """Make {"a": {"b": 1}} of ``a.b`` and 1."""
     for key in reversed(path.split(".")):
         value = {key: value}
     return dict(value)
 
 
 def plain(version: str) -> str:
-    """``v22.9.2`` and ``22.9.2`` are the same version."""
+    """Return the version without its ``v``: ``v22.9.2`` and ``22.9.2`` are the same."""
     return version.lstrip("v")
 
 
 def series_of(version: str, known: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known about a chart version; GpuError for an unknown one."""
+    """Return what is known about a chart version; GpuError for an unknown one."""
     match = _VERSION.fullmatch(version)
     if match and match["series"] in known:
         return dict(known[match["series"]])
@@ -59,7 +75,7 @@ def series_of(version: str, known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _registry_layer(registry: str, series: Mapping[str, Any]) -> Values:
-    """Every component's repository behind one prefix; the path after the original registry's name stays."""
+    """Put every component's repository behind one prefix; the path after the original registry's name stays."""
     prefix = registry.rstrip("/")
     found = [nested(f"{path}.repository", f"{prefix}/{folder}") for path, folder in series["repositories"].items()]
     nfd = series["nfd_repository"].partition("/")[2]
@@ -67,7 +83,7 @@ def _registry_layer(registry: str, series: Mapping[str, Any]) -> Values:
 
 
 def _images_layer(images: Mapping[str, Any]) -> Values:
-    """Per-component overrides; node-feature-discovery is a subchart and spells its image differently."""
+    """Override images by component; node-feature-discovery is a subchart and spells its image differently."""
     result: Values = {}
     for component, image in images.items():
         result = merge(result, {NFD: {"image": image}} if component == NFD else nested(component, image))
@@ -88,27 +104,18 @@ def _monitor_layer(monitor: Mapping[str, Any]) -> Values:
     return {"dcgmExporter": {"serviceMonitor": wanted}}
 
 
-def build(
-    series: Mapping[str, Any],
-    driver: str,
-    sharing_name: str,
-    monitor: Mapping[str, Any],
-    registry: str,
-    images: Mapping[str, Any],
-    pull_secrets: list[str],
-    free: Mapping[str, Any],
-) -> Values:
-    """The values file, as JSON-like data."""
-    typed: Values = {
-        "driver": {"enabled": driver == "operator"},
-        "devicePlugin": {"config": {"name": sharing_name}},
+def build(series: Mapping[str, Any], typed: Typed) -> Values:
+    """Make the values file, as JSON-like data."""
+    base: Values = {
+        "driver": {"enabled": typed.driver == "operator"},
+        "devicePlugin": {"config": {"name": typed.sharing_name}},
         # The role upgrades the CRDs itself, before the chart; the chart's own hook would do it a second time.
         "operator": {"upgradeCRD": False},
     }
-    layers = [typed, _monitor_layer(monitor)]
-    if registry:
-        layers.append(_registry_layer(registry, series))
-    if pull_secrets:
-        layers.append(_pull_secrets_layer(pull_secrets, series))
-    merged = merge(*layers, _images_layer(images), free)
+    layers = [base, _monitor_layer(typed.monitor)]
+    if typed.registry:
+        layers.append(_registry_layer(typed.registry, series))
+    if typed.pull_secrets:
+        layers.append(_pull_secrets_layer(list(typed.pull_secrets), series))
+    merged = merge(*layers, _images_layer(typed.images), typed.free)
     return dict(json.loads(json.dumps(merged)))

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Building the peer-to-peer tests once, and finding them again. Private: subject to change without notice.
+"""Build the peer-to-peer tests once, and find them again. Private: subject to change without notice.
 
 The samples' test is one source file that needs the samples' common headers: one nvcc call builds it from every layout
 there has been, so their make and CMake files are not used. nvbandwidth is built by its own CMake file.
@@ -53,7 +53,7 @@ class Source:
 
 
 def find_source(tool: str, folder: str) -> Source:
-    """The test's source below ``folder``, in Debian's or any of the samples' own layouts."""
+    """Find the test's source below ``folder``, in Debian's or any of the samples' own layouts."""
     root = Path(folder)
     if tool == NVBANDWIDTH:
         if (root / "CMakeLists.txt").is_file() and (root / "nvbandwidth.cpp").is_file():
@@ -78,7 +78,7 @@ def _no_source(missing: str, folder: str, where: str) -> GpuError:
 
 
 def find_nvcc(run: Run, given: str | None) -> tuple[str, str]:
-    """The compiler and its CUDA version (``12.4``)."""
+    """Find the compiler and its CUDA version (``12.4``)."""
     for program in [given] if given else _PROGRAMS:
         result = run([program, "--version"], timeout_s=60)
         release = re.search(r"release (\d+\.\d+)", result.stdout)
@@ -93,7 +93,7 @@ def find_nvcc(run: Run, given: str | None) -> tuple[str, str]:
 
 
 def cuda_architectures(run: Run, given: Sequence[str]) -> tuple[str, ...]:
-    """Like ``("80", "90")``: given, or the compute capabilities that nvidia-smi reports."""
+    """Return architectures like ``("80", "90")``: given, or the compute capabilities that nvidia-smi reports."""
     said, heard, where = list(given), ", ".join(given), "cuda_architectures"
     if not given:
         result = run(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"], timeout_s=60)
@@ -111,7 +111,7 @@ def cuda_architectures(run: Run, given: Sequence[str]) -> tuple[str, ...]:
 
 
 def cached(source: Source, cuda_version: str, architectures: Sequence[str], cache_dir: str) -> Path:
-    """Where the program for this source, CUDA version and these GPUs is, or will be."""
+    """Return where the program for this source, CUDA version and these GPUs is, or will be."""
     made_for = "-".join(f"sm{architecture}" for architecture in architectures)
     return Path(cache_dir) / f"{source.tool}-cuda{cuda_version}-{made_for}-{source.digest}"
 
@@ -134,7 +134,7 @@ def build(run: Run, source: Source, nvcc: str, architectures: Sequence[str], tar
 
 
 def commands(source: Source, nvcc: str, architectures: Sequence[str], scratch: str) -> list[list[str]]:
-    """The build as argv lists."""
+    """Return the build as argv lists."""
     if source.tool == NVBANDWIDTH:
         out = f"{scratch}/out"
         options = [f"-DCMAKE_CUDA_ARCHITECTURES={';'.join(architectures)}", f"-DCMAKE_CUDA_COMPILER={nvcc}"]

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A verdict on peer-to-peer measurements, and what it is made from. Private: subject to change without notice."""
+"""Name what a verdict on peer-to-peer measurements is made from, and the verdict. Private: subject to change without notice."""
 
 from __future__ import annotations
 
@@ -77,11 +77,11 @@ class Evidence:
         object.__setattr__(self, "groups", {link: tuple(pairs) for link, pairs in groups.items()})
 
     def link(self, i: int, j: int) -> str:
-        """``NV12``, ``PIX``, …; empty if the topology is not known."""
+        """Return the link's word (``NV12``, ``PIX``, …); empty if the topology is not known."""
         return self.links[i][j] if i < len(self.links) and j < len(self.links[i]) else ""
 
     def access(self, i: int, j: int) -> bool:
-        """Nothing said about peer access counts as access: what matters is measured anyway."""
+        """Tell whether a pair has peer access. Nothing said counts as access: what matters is measured anyway."""
         return self.value(p2p.CONNECTIVITY, i, j) != 0.0
 
     def value(self, matrix: str, i: int, j: int) -> float | None:

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What can send peer-to-peer traffic a longer way: IOMMU and ACS. Private: subject to change without notice.
+"""Find what can send peer-to-peer traffic a longer way: IOMMU and ACS. Private: subject to change without notice.
 
 Only sysfs and procfs are read; nothing is ever written to a PCI device.
 """
@@ -22,7 +22,7 @@ _IOMMU_WORDS = ("intel_iommu=", "amd_iommu=", "iommu=", "iommu.passthrough=", "p
 
 
 def cautions(addresses: Iterable[str], root: str = "/") -> list[str]:
-    """Sentences for people; empty if nothing stands in the way of peer-to-peer traffic."""
+    """Return sentences for people; empty if nothing stands in the way of peer-to-peer traffic."""
     known = sorted({address for address in addresses if address})
     found = []
     translated = [address for address in known if _translated(address, root)]
@@ -44,7 +44,7 @@ def cautions(addresses: Iterable[str], root: str = "/") -> list[str]:
 
 
 def _translated(address: str, root: str) -> bool:
-    """The type of the device's IOMMU group: DMA, DMA-FQ (translated) or identity (passed through)."""
+    """Tell whether the IOMMU translates, by the device's group: DMA, DMA-FQ (translated) or identity (passed through)."""
     return (read_text(_device(address, root) / "iommu_group/type") or "").startswith("DMA")
 
 
@@ -58,7 +58,7 @@ def _device(address: str, root: str) -> Path:
 
 
 def _bridges(address: str, root: str) -> Iterator[str]:
-    """The PCIe ports above a device, which sysfs has as the folders above it."""
+    """Yield the PCIe ports above a device, which sysfs has as the folders above it."""
     folder = Path(os.path.realpath(_device(address, root)))
     for parent in folder.parents:
         if not (parent / "config").exists():
@@ -67,7 +67,7 @@ def _bridges(address: str, root: str) -> Iterator[str]:
 
 
 def _redirects(bridge: str) -> bool:
-    """From the port's configuration space, of which only root may read more than 64 bytes."""
+    """Read ACS from the port's configuration space, of which only root may read more than 64 bytes."""
     try:
         space = (Path(bridge) / "config").read_bytes()
     except OSError:

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Are these measurements what this machine should reach? Private: subject to change without notice.
+"""Judge whether measurements are what this machine should reach. Private: subject to change without notice.
 
 Two yardsticks: thresholds that the user gives for a GPU model, and the machine itself. Pairs of GPUs that are connected
 in the same way (same word in ``nvidia-smi topo -m``) are equals; what equals reach is what each of them should reach.
@@ -35,7 +35,7 @@ _BANDWIDTHS = (p2p.UNIDIRECTIONAL_ON, p2p.UNIDIRECTIONAL_READ, p2p.BIDIRECTIONAL
 
 
 def judge(evidence: Evidence) -> Verdict:
-    """The verdict: the worst of its reasons."""
+    """Return the verdict: the worst of its reasons."""
     reasons = tuple(_once(reason for rule in RULES for reason in rule(evidence)))
     severities = {reason.severity for reason in reasons}
     verdict = "fail" if "fail" in severities else "warn" if severities else "ok"
@@ -49,7 +49,7 @@ def judge(evidence: Evidence) -> Verdict:
 
 
 def _once(reasons: Iterator[Reason]) -> Iterator[Reason]:
-    """The first finding about a pair in a matrix explains it; later rules, and the other direction, only repeat it."""
+    """Keep the first finding about a pair in a matrix; later rules, and the other direction, only repeat it."""
     seen: dict[tuple[str | None, frozenset[int]], tuple[Pair, str]] = {}
     for reason in reasons:
         key = (reason.matrix, frozenset(reason.pair or ()))
@@ -71,14 +71,14 @@ def _finding(
 
 
 def _run(evidence: Evidence) -> Iterator[Reason]:
-    """The test itself failed or ended early."""
+    """Look whether the test itself failed or ended early."""
     for error in evidence.report.errors:
         yield Reason("cuda_error", "fail", f"the test stopped with: {error}")
     if not evidence.count:
         yield Reason("incomplete", "fail", "the test printed no measurement")
     elif evidence.gpu_count is not None and evidence.count < evidence.gpu_count:
         message = f"nvidia-smi lists {evidence.gpu_count} GPUs, the test saw {evidence.count}"
-        yield Reason("missing_gpu", "fail", message, None, None, evidence.count, evidence.gpu_count)
+        yield Reason("missing_gpu", "fail", message, measured=evidence.count, expected=evidence.gpu_count)
     elif evidence.report.missing:
         names = ", ".join(evidence.report.missing)
         yield Reason("incomplete", "fail", f"the output is cut off or has holes: {names}")
@@ -116,7 +116,7 @@ def _thresholds(evidence: Evidence) -> Iterator[Reason]:
 
 
 def _threshold(evidence: Evidence, gpu: int, link: str) -> Threshold | None:
-    """The first that fits the GPU's name and the path."""
+    """Return the first threshold that fits the GPU's name and the path."""
     name = evidence.report.devices[gpu].name if gpu < len(evidence.report.devices) else ""
     path = "nvlink" if link.startswith("NV") else "pcie"
     fitting = (t for t in evidence.thresholds if t.product_name in name and t.path in (None, path))
@@ -124,7 +124,7 @@ def _threshold(evidence: Evidence, gpu: int, link: str) -> Threshold | None:
 
 
 def _nvlink_floor(evidence: Evidence) -> Iterator[Reason]:
-    """NVLink that is as slow as PCIe is not used."""
+    """Find NVLinks that are as slow as PCIe: they are not used."""
     for link, pairs in evidence.groups.items():
         number = link[2:] if link.startswith("NV") else ""
         if not number.isdigit():
@@ -137,7 +137,7 @@ def _nvlink_floor(evidence: Evidence) -> Iterator[Reason]:
 
 
 def usual(values: Mapping[Pair, float], known_topology: bool) -> float:
-    """What equals reach. With a known topology: the median over GPUs of each one's best, so that one bad GPU of three,
+    """Return what equals reach. With a known topology: the median over GPUs of each one's best, so that one bad GPU of three,
     which spoils most pairs, does not set the standard. Otherwise the pairs may differ, and their median is safer."""
     if not known_topology:
         return statistics.median_high(values.values())
@@ -174,7 +174,7 @@ def _asymmetric(evidence: Evidence) -> Iterator[Reason]:
 
 
 def _redirected(evidence: Evidence) -> Iterator[Reason]:
-    """Peer access slower than a copy through the host: ACS or the IOMMU sends it through the root complex."""
+    """Find peer access slower than a copy through the host: ACS or the IOMMU sends it through the root complex."""
     for pairs in evidence.groups.values():
         for pair, value in evidence.measured(p2p.UNIDIRECTIONAL_ON, pairs).items():
             through_host = evidence.value(p2p.UNIDIRECTIONAL_OFF, *pair)
@@ -198,7 +198,7 @@ def _latency(evidence: Evidence) -> Iterator[Reason]:
 
 
 def _memory(evidence: Evidence) -> Iterator[Reason]:
-    """A GPU whose own memory is slower than that of its equals."""
+    """Find a GPU whose own memory is slower than that of its equals."""
     by_name: dict[str, dict[int, float]] = {}
     for device in evidence.report.devices:
         value = evidence.value(p2p.UNIDIRECTIONAL_OFF, device.index, device.index)

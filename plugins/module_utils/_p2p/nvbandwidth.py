@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What ``nvbandwidth -j`` prints. Private: subject to change without notice.
+"""Read what ``nvbandwidth -j`` prints. Private: subject to change without notice.
 
 Cells are strings or ``N/A``. A bidirectional test case stacks three matrices (each direction, then their total) as rows
 of one; the total is the last and the one kept.
@@ -69,7 +69,7 @@ class Nvbandwidth:
     warning: str | None = None
 
     def to_report(self) -> Report:
-        """As the samples' test would have told it. The diagonal is not measured and is no hole here."""
+        """Tell it as the samples' test would have. The diagonal is not measured and is no hole here."""
         found = {case.name: case for case in self.testcases}
         matrices: dict[str, Matrix] = {}
         missing = []
@@ -136,14 +136,14 @@ def _matrix(rows: Any) -> Matrix:
 
 
 def _connectivity(matrix: Matrix) -> Matrix:
-    """nvbandwidth leaves out the pairs without peer access."""
+    """Make the connectivity matrix: nvbandwidth leaves out the pairs without peer access."""
     return tuple(
         tuple(float(i == j or value is not None) for j, value in enumerate(row)) for i, row in enumerate(matrix)
     )
 
 
 def _number(value: Any) -> float | None:
-    """Strings (of the matrix) and numbers (of the sums); ``N/A``, nan and inf are None."""
+    """Read strings (of the matrix) and numbers (of the sums); ``N/A``, nan and inf are None."""
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What ``p2pBandwidthLatencyTest`` prints, read and written. Private: subject to change without notice.
+"""Read and write what ``p2pBandwidthLatencyTest`` prints. Private: subject to change without notice.
 
 Rows are split on white space; where numbers run together they are told apart by their two decimals. A cell that is cut
 off, ``nan`` or ``inf`` is None, and ``complete`` is false: a damaged output never looks like a measurement.
@@ -119,7 +119,7 @@ def _devices(lines: list[str]) -> Iterator[Device]:
 
 
 def _access(lines: list[str], count: int) -> dict[str, Matrix]:
-    """The connectivity as the CAN and CANNOT lines tell it, for an output that ends before the matrix."""
+    """Read the connectivity from the CAN and CANNOT lines, for an output that ends before the matrix."""
     pairs = {}
     for found in filter(None, (_ACCESS.match(line.strip()) for line in lines)):
         pairs[int(found[1]), int(found[3])] = float(found[2] == "CAN")
@@ -131,7 +131,7 @@ def _access(lines: list[str], count: int) -> dict[str, Matrix]:
 
 
 def _blocks(lines: list[str]) -> Iterator[tuple[str, list[list[float | None]]]]:
-    """Each matrix with the rows that are there."""
+    """Yield each matrix with the rows that are there."""
     names: Mapping[str, str] = {}
     rows: list[list[float | None]] = []
     name, columns = "", 0
@@ -153,7 +153,7 @@ def _blocks(lines: list[str]) -> Iterator[tuple[str, list[list[float | None]]]]:
 
 
 def _row(line: str, index: int, columns: int, integers: bool) -> list[float | None] | None:
-    """The cells of row ``index``; None if this line is no such row."""
+    """Return the cells of row ``index``; None if this line is no such row."""
     words = line.split()
     if integers and words[:1] == [str(index)]:
         return [float(word) if word in ("0", "1") else None for word in words[1:]]
@@ -178,7 +178,7 @@ def _square(rows: list[list[float | None]], count: int) -> Matrix:
 
 
 def render(report: Report, gap: str = " ") -> str:
-    """The report in the test's own form. ``gap=""`` gives what large machines do: columns that run together."""
+    """Write the report in the test's own form. ``gap=""`` gives what large machines do: columns that run together."""
     lines = ["[P2P (Peer-to-Peer) GPU Bandwidth Latency Test]"]
     for device in report.devices:
         domain, bus, rest = device.pci_address.split(":")

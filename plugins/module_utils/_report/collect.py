@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A node's facts for the report, from what a play knows of its host. Private: subject to change without notice.
+"""Collect a node's facts for the report, from what a play knows of its host. Private: subject to change without notice.
 
 Later sources win: the local fact file, the role driver's plan, gathered facts, ``nvidia_smi_facts``, the peer-to-peer
 test, the cluster's Node, and the variable ``gpu_report_node``.
@@ -31,7 +31,7 @@ def collect(
     cluster_node: Mapping[str, Any] | None = None,
     planned: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """One node of the contract in docs/report.md. ``planned``: what the filter ``driver_nodes`` makes of the host."""
+    """Return one node of the contract in docs/report.md. ``planned``: what the filter ``driver_nodes`` makes of the host."""
     facts = mapping(variables.get("ansible_facts"))
     node: dict[str, Any] = {}
     for source in (
@@ -49,7 +49,7 @@ def collect(
 
 
 def _merged(node: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
-    """The two together; sections are joined, None does not erase what is known, problems add up."""
+    """Join two sources; sections are joined, None does not erase what is known, problems add up."""
     merged = {**node, **{key: value for key, value in source.items() if value is not None}}
     for section in _NESTED:
         known = {key: value for key, value in mapping(source.get(section)).items() if value is not None}
@@ -65,7 +65,7 @@ def _system(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _smi(smi: Mapping[str, Any]) -> dict[str, Any]:
-    """From the facts of ``nvidia_smi_facts``. A host without any GPU on its bus has no fault in having no driver."""
+    """Read the facts of ``nvidia_smi_facts``. A host without any GPU on its bus has no fault in having no driver."""
     if not smi:
         return {}
     module = mapping(smi.get("kernel_module"))
@@ -83,7 +83,7 @@ def _smi(smi: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def cluster(node: Mapping[str, Any]) -> dict[str, Any]:
-    """What a Node object says about GPUs."""
+    """Return what a Node object says about GPUs."""
     labels = mapping(mapping(node.get("metadata")).get("labels"))
     allocatable = mapping(mapping(node.get("status")).get("allocatable"))
     return {
@@ -94,7 +94,7 @@ def cluster(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sharing(labels: Mapping[str, Any], allocatable: Mapping[str, Any]) -> str | None:
-    """In words, by what the device plugin and the feature discovery say."""
+    """Say in words how GPUs are shared, by what the device plugin and the feature discovery say."""
     if not any(str(key).startswith("nvidia.com/") for key in allocatable):
         return None
     slices = [key for key in allocatable if key.startswith("nvidia.com/mig-") and str(allocatable[key]) != "0"]
@@ -108,5 +108,5 @@ def _sharing(labels: Mapping[str, Any], allocatable: Mapping[str, Any]) -> str |
 
 
 def by_name(nodes: Sequence[Any]) -> dict[str, Mapping[str, Any]]:
-    """Node objects by their names."""
+    """Return Node objects by their names."""
     return {str(mapping(mapping(node).get("metadata")).get("name")): mapping(node) for node in nodes}

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A square matrix as a small inline SVG: shades and the values themselves. Private: subject to change without notice.
+"""Draw a square matrix as a small inline SVG: shades and the values themselves. Private: subject to change without notice.
 
 Colours are classes (``h0`` weakest to ``h6`` strongest, ``hd`` the diagonal, ``bad`` a finding), so that the page's
 style sheet decides them for light, dark and print. A row is one text and a run of equal shades one shape (in units of
@@ -26,7 +26,7 @@ _LINKS = {"PIX": 4, "PXB": 3, "PHB": 2, "NODE": 1, "SYS": 0, "SOC": 0}
 
 
 def heatmap(title: str, matrix: Sequence[Sequence[Cell]], unit: str = "", bad: Iterable[tuple[int, int]] = ()) -> str:
-    """The SVG for a matrix of numbers or of link words; ``bad`` are (row, column) to mark."""
+    """Return the SVG for a matrix of numbers or of link words; ``bad`` are (row, column) to mark."""
     count = len(matrix)
     width, height = (_LABEL + _CELL * count) * _CHARACTER, _ROW * (count + 1)
     label = escape(f"{title}: {_summary(matrix, unit)}", quote=True)
@@ -46,7 +46,7 @@ def heatmap(title: str, matrix: Sequence[Sequence[Cell]], unit: str = "", bad: I
 
 
 def _summary(matrix: Sequence[Sequence[Cell]], unit: str) -> str:
-    """For who cannot see the shades."""
+    """Sum the matrix up for who cannot see the shades."""
     count = len(matrix)
     numbers = {(i, j): v for i, j, v in _cells(matrix) if i != j and isinstance(v, (int, float))}
     if numbers:
@@ -67,7 +67,7 @@ def _cells(matrix: Sequence[Sequence[Cell]]) -> Iterator[tuple[int, int, Cell]]:
 
 
 def shown(value: Cell) -> str:
-    """At most five characters: three or four significant digits of a number."""
+    """Return at most five characters: three or four significant digits of a number."""
     if value is None:
         return "-"
     if isinstance(value, str):
@@ -76,7 +76,7 @@ def shown(value: Cell) -> str:
 
 
 def shade(value: Cell, top: float) -> int | None:
-    """0 (weak) to 6 (strong) against ``top``, the strongest value of the matrix; None: nothing was measured."""
+    """Return 0 (weak) to 6 (strong) against ``top``, the strongest value of the matrix; None: nothing was measured."""
     if isinstance(value, str):
         return SHADES - 1 if value.startswith("NV") else _LINKS.get(value)
     if value is None or top <= 0:
@@ -102,7 +102,7 @@ def _shapes(matrix: Sequence[Sequence[Cell]]) -> Iterator[str]:
 
 
 def _marks(bad: Iterable[tuple[int, int]], count: int) -> Iterator[str]:
-    """A frame around each cell with a finding, so that it does not depend on seeing colours."""
+    """Frame each cell with a finding, so that it does not depend on seeing colours."""
     inside = sorted({(i, j) for i, j in bad if 0 <= i < count and 0 <= j < count})
     if inside:
         moves = (f"M{j} {i}h1v1H{j}z" for i, j in inside)
@@ -117,7 +117,7 @@ def _texts(matrix: Sequence[Sequence[Cell]]) -> Iterator[str]:
 
 
 def _text(line: str, row: int, more: str = "") -> str:
-    """One row; textLength keeps the columns in place in whatever monospace font there is."""
+    """Write one row; textLength keeps the columns in place in whatever monospace font there is."""
     line = line.rstrip()
     lead = len(line) - len(line.lstrip())
     x, length = lead * _CHARACTER, (len(line) - lead) * _CHARACTER

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The report as data: the fleet, its nodes, what changed. Private: subject to change without notice.
+"""Make the report as data: the fleet, its nodes, what changed. Private: subject to change without notice.
 
 Pure: node facts in (docs/report.md), a JSON-like model out. The page and the JSON file are both made from the model.
 """
@@ -56,7 +56,7 @@ _COMPARED = {
 
 
 def build(facts: Iterable[Mapping[str, Any]], title: str, generated_at: str, previous: Any = None) -> dict[str, Any]:
-    """The whole model. ``previous`` is an older model as read from its JSON file; what is none is ignored."""
+    """Build the whole model. ``previous`` is an older model as read from its JSON file; what is none is ignored."""
     nodes = sorted((_node(node) for node in facts), key=lambda node: (STATES.index(node["state"]), node["name"]))
     return {
         "format": FORMAT,
@@ -117,7 +117,7 @@ def _reason(reason: Any) -> dict[str, Any]:
 
 
 def _square(rows: Any) -> list[list[float | None]]:
-    """Numbers and holes only, whatever the file says."""
+    """Keep numbers and holes only, whatever the file says."""
 
     def number(cell: Any) -> float | None:
         return cell if isinstance(cell, (int, float)) and not isinstance(cell, bool) else None
@@ -128,7 +128,7 @@ def _square(rows: Any) -> list[list[float | None]]:
 
 
 def summary(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The fleet in numbers."""
+    """Sum the fleet up in numbers."""
     states = Counter(node["state"] for node in nodes)
     models = Counter(gpu["model"] for node in nodes for gpu in node["gpus"])
     drivers = Counter(node["driver_version"] for node in nodes if node["driver_version"])
@@ -145,7 +145,7 @@ def summary(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def history(previous: Any, nodes: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """What changed since ``previous``; None if that is no report of this format."""
+    """Return what changed since ``previous``; None if that is no report of this format."""
     told = mapping(previous)
     if told.get("format") != FORMAT:
         return None
@@ -175,7 +175,7 @@ def _changes(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
 
 
 def _moved(before: Sequence[Any], after: Sequence[Any]) -> tuple[list[str], list[str]]:
-    """What is gone, and what is new."""
+    """Return what is gone, and what is new."""
     return [str(x) for x in before if x not in after], [str(x) for x in after if x not in before]
 
 
@@ -188,5 +188,5 @@ def _pairs(node: Mapping[str, Any]) -> list[str]:
 
 
 def said(value: Any) -> str:
-    """A value in words: on, off, or unknown."""
+    """Put a value into words: on, off, or unknown."""
     return "unknown" if value is None else "on" if value is True else "off" if value is False else str(value)

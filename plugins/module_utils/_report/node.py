@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One node of the report, read from its facts. Private: subject to change without notice.
+"""Read one node of the report from its facts. Private: subject to change without notice.
 
 Every fact may be missing; a missing one is None here and shown as such, never guessed. The contract is docs/report.md.
 """
@@ -63,24 +63,24 @@ def _flag(value: Any) -> bool | None:
 
 
 def _shared(values: Sequence[bool | None]) -> bool | None:
-    """True if all are true, False if one is not, None if nothing is known."""
+    """Return True if all are true, False if one is not, None if nothing is known."""
     known = [value for value in values if value is not None]
     return all(known) if known else None
 
 
 def short_model(product_name: str | None) -> str:
-    """``NVIDIA A100-SXM4-80GB`` is ``A100-SXM4-80GB`` to people."""
+    """Shorten ``NVIDIA A100-SXM4-80GB`` to ``A100-SXM4-80GB``, as people say it."""
     return (product_name or "unknown GPU").replace("NVIDIA ", "", 1)
 
 
 def gpu_models(gpus: Sequence[Any]) -> str | None:
-    """``7x A40``, or ``2x A100-PCIE-40GB, 1x T4`` on a mixed node."""
+    """Count the models: ``7x A40``, or ``2x A100-PCIE-40GB, 1x T4`` on a mixed node."""
     counts = Counter(short_model(_text(mapping(gpu).get("product_name"))) for gpu in gpus)
     return ", ".join(f"{count}x {model}" for model, count in counts.items()) or None
 
 
 def gpu_problems(gpu: Mapping[str, Any]) -> tuple[str, ...]:
-    """What is wrong with one GPU, by its own account."""
+    """Return what is wrong with one GPU, by its own account."""
     found = []
     if gpu.get("ecc_uncorrected_count"):
         found.append(f"{gpu['ecc_uncorrected_count']} uncorrected ECC errors")
@@ -136,7 +136,7 @@ def _state(facts: Mapping[str, Any], problems: Sequence[str], steps: Sequence[An
 
 
 def read_node(facts: Mapping[str, Any]) -> Node:
-    """The row for one node's facts."""
+    """Make the row for one node's facts."""
     driver, cluster = mapping(facts.get("driver")), mapping(facts.get("cluster"))
     gpus = [mapping(gpu) for gpu in items(facts.get("gpus"))]
     held = driver.get("held_packages")

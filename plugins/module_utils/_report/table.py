@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A table for terminals: columns of fixed width, safe for any text. Private: subject to change without notice."""
+"""Draw a table for terminals: columns of fixed width, safe for any text. Private: subject to change without notice."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Sequence
 
 
 def printable(text: str) -> str:
-    """No control characters: a value read from a host must not be able to move the cursor or change colours."""
+    """Replace control characters: a value read from a host must not be able to move the cursor or change colours."""
     return "".join(c if unicodedata.category(c)[0] != "C" else "?" for c in text)
 
 
 def width(text: str) -> int:
-    """Terminal cells: wide East Asian characters take two, combining marks none."""
+    """Count terminal cells: wide East Asian characters take two, combining marks none."""
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def fit(text: str, cells: int) -> str:
-    """``text`` cut (with an ellipsis) and padded to exactly ``cells``."""
+    """Cut ``text`` (with an ellipsis) and pad it to exactly ``cells``."""
     if width(text) > cells:
         kept = ""
         for character in text:
@@ -31,7 +31,7 @@ def fit(text: str, cells: int) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], limit: int) -> list[str]:
-    """Lines: the header, a rule, the rows. No column is wider than ``limit``."""
+    """Return the lines: the header, a rule, the rows. No column is wider than ``limit``."""
     clean = [[printable(cell) for cell in row] for row in rows]
     widths = [min(limit, max(width(row[i]) for row in [header, *clean])) for i in range(len(header))]
 

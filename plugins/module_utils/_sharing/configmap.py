@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The ConfigMap of the sharing configs: present and wanted → one patch. Private: subject to change without notice.
+"""Plan the requests that bring the ConfigMap of the sharing configs there. Private: subject to change without notice.
 
 The device plugin reads its config once, when its pod starts. So whatever mounts the ConfigMap is restarted after a
 change. The change itself sets an annotation that says so, and it goes away only after the restart: a run that
@@ -17,9 +17,10 @@ from typing import Any
 
 from ansible.module_utils.common.yaml import HAS_YAML, yaml_dump, yaml_load
 
-PENDING = "gpu.t9k.io/restart-pending"
-STAMP = "gpu.t9k.io/sharing-config"
-OURS = {"app.kubernetes.io/managed-by": "t9k.gpu"}
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY, PREFIX
+
+PENDING = PREFIX + "restart-pending"
+STAMP = PREFIX + "sharing-config"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Step:
+class Request:
     """One request: a method of ``Api``, its path and its body."""
 
     method: str
@@ -63,7 +64,7 @@ def digest(documents: Mapping[str, Any]) -> str:
 
 
 def data(documents: Mapping[str, Any], present: Mapping[str, str]) -> dict[str, str]:
-    """Config name → text; a present text that means the same stays, so that taking over restarts nothing."""
+    """Return config name → text; a present text that means the same stays, so that taking over restarts nothing."""
     dump = yaml_dump if HAS_YAML else json.dumps
     return {
         name: present[name] if name in present and _parsed(present[name]) == document else str(dump(document))
@@ -72,14 +73,14 @@ def data(documents: Mapping[str, Any], present: Mapping[str, str]) -> dict[str, 
 
 
 def readable(texts: Mapping[str, str] | None) -> str | None:
-    """The ConfigMap's data as one text, for a diff that a person reads."""
+    """Return the ConfigMap's data as one text, for a diff that a person reads."""
     if texts is None:
         return None
     return "".join(f"# {name}\n{text.rstrip()}\n" for name, text in sorted(texts.items()))
 
 
 def consumers(daemonsets: Iterable[Mapping[str, Any]], name: str) -> list[str]:
-    """The daemonsets that mount the ConfigMap: device plugin, GPU feature discovery, MPS control daemon."""
+    """Return the daemonsets that mount the ConfigMap: device plugin, GPU feature discovery, MPS control daemon."""
     found = []
     for daemonset in daemonsets:
         volumes = daemonset["spec"]["template"]["spec"].get("volumes") or []
@@ -89,7 +90,7 @@ def consumers(daemonsets: Iterable[Mapping[str, Any]], name: str) -> list[str]:
 
 
 def stale(present: Mapping[str, Any] | None, documents: Mapping[str, Any]) -> bool:
-    """Whether running pods may have read something else than ``documents``."""
+    """Tell whether running pods may have read something else than ``documents``."""
     if present is None:
         return True
     annotations = present["metadata"].get("annotations") or {}
@@ -99,31 +100,35 @@ def stale(present: Mapping[str, Any] | None, documents: Mapping[str, Any]) -> bo
 
 def plan(
     place: Place, present: Mapping[str, Any] | None, documents: Mapping[str, Any], mounted_by: Iterable[str]
-) -> tuple[Step, ...]:
-    """The requests that bring the ConfigMap and its readers there; () if all is as wanted.
+) -> tuple[Request, ...]:
+    """Return the requests that bring the ConfigMap and its readers there; () if all is as wanted.
 
     ``mounted_by``  the daemonsets to restart; read only if ``stale``.
     """
     restarts = tuple(mounted_by) if stale(present, documents) else ()
     steps = [_write(place, present, documents, {PENDING: "true"} if restarts else {})]
     template = {"metadata": {"annotations": {STAMP: digest(documents)}}}
-    steps += [Step("merge_patch", f"{place.daemonsets}/{name}", {"spec": {"template": template}}) for name in restarts]
+    steps += [
+        Request("merge_patch", f"{place.daemonsets}/{name}", {"spec": {"template": template}}) for name in restarts
+    ]
     if restarts or (present and PENDING in (present["metadata"].get("annotations") or {})):
-        steps.append(Step("merge_patch", place.config_map, {"metadata": {"annotations": {PENDING: None}}}))
+        steps.append(Request("merge_patch", place.config_map, {"metadata": {"annotations": {PENDING: None}}}))
     return tuple(step for step in steps if step.body)
 
 
-def _write(place: Place, present: Mapping[str, Any] | None, documents: Mapping[str, Any], note: dict[str, str]) -> Step:
-    """The change of the ConfigMap itself, with the note that a restart is due; an empty body if there is none."""
+def _write(
+    place: Place, present: Mapping[str, Any] | None, documents: Mapping[str, Any], note: dict[str, str]
+) -> Request:
+    """Make the change of the ConfigMap itself, with the note that a restart is due; an empty body if there is none."""
     if present is None:
-        metadata = {"name": place.name, "namespace": place.namespace, "labels": OURS, "annotations": note}
+        metadata = {"name": place.name, "namespace": place.namespace, "labels": MANAGED_BY, "annotations": note}
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data(documents, {})}
-        return Step("create", place.config_maps, body)
+        return Request("create", place.config_maps, body)
     before: Mapping[str, Any] = present.get("data") or {}
     after = data(documents, before)
     changes = {name: after.get(name) for name in {**before, **after} if before.get(name) != after.get(name)}
     labels = present["metadata"].get("labels") or {}
-    missing = {key: value for key, value in OURS.items() if labels.get(key) != value}
+    missing = {key: value for key, value in MANAGED_BY.items() if labels.get(key) != value}
     body = {"data": changes} if changes else {}
     metadata = {**({"labels": missing} if missing else {}), **({"annotations": note} if note and changes else {})}
-    return Step("merge_patch", place.config_map, {**body, **({"metadata": metadata} if metadata else {})})
+    return Request("merge_patch", place.config_map, {**body, **({"metadata": metadata} if metadata else {})})

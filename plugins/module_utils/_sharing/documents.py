@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How nodes share their GPUs: typed configs → device plugin documents, and what they must lead to.
+"""Make device plugin documents of typed sharing configs, and say what they must lead to.
 
 Private: subject to change without notice.
 """
@@ -36,7 +36,7 @@ _BARE_PROFILE = re.compile(r"\d+g\.\d+gb(\..*)?")
 
 
 def documents(configs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Config name → document for the device plugin; GpuError that names each wrong key by its path."""
+    """Return config name → document for the device plugin; GpuError that names each wrong key by its path."""
     found, wrong = {}, []
     for name, config in configs.items():
         name_fault = value_fault(name) or (None if name else "must not be empty")
@@ -69,7 +69,7 @@ def _document(config: Any) -> tuple[dict[str, Any], list[Fault]]:
 
 
 def _from_typed(config: dict[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
-    """The document of a typed config; faults carry the typed keys, since those are what the user wrote."""
+    """Make the document of a typed config; faults carry the typed keys, since those are what the user wrote."""
     problems = _typed_key_faults(config)
     if problems:
         return {}, problems
@@ -107,7 +107,7 @@ def _typed_key_faults(config: dict[str, Any]) -> list[Fault]:
 
 
 def strategy(document: Mapping[str, Any]) -> str:
-    """``time-slicing``, ``mps`` or ``none``, as the node label ``nvidia.com/gpu.sharing-strategy`` says it."""
+    """Return ``time-slicing``, ``mps`` or ``none``, as the node label ``nvidia.com/gpu.sharing-strategy`` says it."""
     sharing = document.get("sharing") or {}
     if "mps" in sharing:
         return "mps"
@@ -115,7 +115,7 @@ def strategy(document: Mapping[str, Any]) -> str:
 
 
 def expected_resources(document: Mapping[str, Any], devices: int | Mapping[str, int]) -> dict[str, int]:
-    """What a node with this config must have allocatable.
+    """Return what a node with this config must have allocatable.
 
     ``devices``  how many GPUs it has (with MIG strategy ``single``: MIG devices), or resource → count for mixed MIG.
     A resource that sharing renamed away is not in the result; the kubelet may still show it with 0.
@@ -131,7 +131,7 @@ def expected_resources(document: Mapping[str, Any], devices: int | Mapping[str, 
 
 
 def mig_state(labels: Mapping[str, str]) -> str:
-    """The MIG manager's word on a node: pending, success, failed, rebooting; absent, or unknown for any other.
+    """Return the MIG manager's word on a node: pending, success, failed, rebooting; absent, or unknown for any other.
 
     Right after a change of ``nvidia.com/mig.config`` the state is still that of the change before.
     """
@@ -142,7 +142,7 @@ def mig_state(labels: Mapping[str, str]) -> str:
 
 
 def mig_config_fault(value: Any, known: tuple[str, ...] = ()) -> str | None:
-    """Why ``value`` cannot name a MIG layout; ``known``: the names in the MIG manager's ConfigMap, if it was read."""
+    """Say why ``value`` cannot name a MIG layout; ``known``: the names in the MIG manager's ConfigMap, if it was read."""
     if not isinstance(value, str) or not value:
         return f"must be the name of a MIG layout such as all-disabled, found {value!r}"
     fault = value_fault(value)
@@ -159,7 +159,7 @@ def mig_config_fault(value: Any, known: tuple[str, ...] = ()) -> str | None:
 def assignment_faults(
     sharing: Mapping[str, str], mig: Mapping[str, str], configs: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
-    """What is wrong between nodes and configs.
+    """Return what is wrong between nodes and configs.
 
     ``sharing``  node → config name; ``mig``  node → MIG layout; ``configs``  as ``documents`` gives them.
     """

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The device plugin's config document (version v1) as data, and what is wrong with one.
+"""Check a config document of the device plugin (version v1) against its schema, which is data here.
 
 The plugin itself ignores a key it does not know and a ``rename``, ``devices`` or ``resources`` it does not support yet,
 with no more than a line in its log; here each of them is a fault with its path. Private: subject to change without
@@ -150,7 +150,7 @@ def _plain(key: Any) -> str:
 
 
 def _places(section: Section, path: str = "") -> Iterator[tuple[str, str]]:
-    """Each key in plain spelling, and where it belongs."""
+    """Yield each key in plain spelling, and where it belongs."""
     for key, inner in section.keys.items():
         listed = isinstance(inner, list)
         where = f"{path}.{key}".lstrip(".")
@@ -204,7 +204,7 @@ def _walk_section(value: Any, section: Section, path: str, document: dict[str, A
 
 
 def _rules(document: dict[str, Any]) -> Iterator[Fault]:
-    """What is wrong with a document whose every key is right by itself."""
+    """Yield what is wrong with a document whose every key is right by itself."""
     sharing = document.get("sharing") or {}
     if len(sharing) > 1:
         yield "sharing", "timeSlicing and mps exclude each other"
@@ -226,6 +226,6 @@ def _rules(document: dict[str, Any]) -> Iterator[Fault]:
 
 
 def faults(document: Any) -> list[Fault]:
-    """All that is wrong with one config document; [] if the device plugin will do what it says."""
+    """Return all that is wrong with one config document; [] if the device plugin will do what it says."""
     found = list(_walk(document, DOCUMENT, "", document if isinstance(document, dict) else {}))
     return found or list(_rules(document))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import preflight
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles/gpu_operator"
@@ -19,12 +21,13 @@ def read(path: str) -> Any:
 
 
 DEFAULTS = read("defaults/main.yml")
-OPTIONS = read("meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+ENTRIES = read("meta/argument_specs.yml")["argument_specs"]
+OPTIONS = {name: option for entry in ENTRIES.values() for name, option in entry["options"].items()}
 
 
 def test_same_variables_in_the_same_order() -> None:
     assert list(DEFAULTS) == list(OPTIONS)
-    assert len(DEFAULTS) <= 20
+    assert len(ENTRIES["main"]["options"]) <= 20
     assert all(name.startswith("gpu_operator_") for name in DEFAULTS)
 
 
@@ -58,18 +61,45 @@ def test_module_documentation_names_its_options(module: str) -> None:
     assert documented and all(f'"{name}"' in text for name in documented)
 
 
+def made(maker: str) -> set[str]:
+    """Return the names of all steps that ``maker`` (``Step`` or ``writes``) makes anywhere in the operator's room.
+
+    A name that is no literal cannot be read here, and fails.
+    """
+    names = set()
+    for path in (ROOT / "plugins/module_utils/_operator").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == maker and path.stem != "step":
+                assert isinstance(node.args[0], ast.Constant), (
+                    f"{path.name}:{node.lineno}: a step without a literal name"
+                )
+                names.add(node.args[0].value)
+    return names
+
+
+STEPS, WRITES = made("Step"), made("writes")
+
+
 def test_every_step_has_its_task_file() -> None:
-    hows = set()
-    for stem in ("plan", "owned", "release"):
-        text = (ROOT / f"plugins/module_utils/_operator/{stem}.py").read_text()
-        hows |= set(re.findall(r'Step\(\s*(?:"\w+"|name|"release" if helm else "manifests"),\s*"(\w+)"', text))
-    hows |= {"release", "manifests"}
-    files = {path.stem[len("step_") :] for path in (ROLE / "tasks").glob("step_*.yml")}
-    assert hows == files
+    files = {path.stem for path in (ROLE / "tasks/steps").glob("*.yml")}
+    assert files == STEPS | {"objects"}
+    assert len(STEPS) > 5 < len(WRITES)
+
+
+def test_rights_are_asked_for_steps_that_there_are() -> None:
+    assert set(preflight.RIGHTS) <= STEPS | WRITES
+
+
+def test_every_step_is_documented() -> None:
+    text = (ROOT / "docs/gpu-operator.md").read_text()
+    table = "\n".join(line for line in text.splitlines() if line.startswith("|"))
+    assert not [name for name in STEPS | WRITES if f"`{name}`" not in table]
 
 
 def test_every_series_knows_the_same_things() -> None:
     versions = read("vars/versions.yml")["__gpu_operator_versions"]
     keys = {frozenset(series) for series in versions.values()}
     assert len(keys) == 1
+    code = "".join(path.read_text() for path in (ROOT / "plugins/module_utils/_operator").glob("*.py"))
+    assert not [key for key in next(iter(keys)) if f'"{key}"' not in code]
     assert {"22.9", "24.9", "25.10", "26.7"} <= set(versions)

@@ -18,7 +18,8 @@ def load(path: Path) -> dict:
 @pytest.mark.parametrize("role", ROLES)
 def test_defaults_are_the_argument_specs(role: str) -> None:
     defaults = load(ROOT / "roles" / role / "defaults/main.yml")
-    options = load(ROOT / "roles" / role / "meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    entries = load(ROOT / "roles" / role / "meta/argument_specs.yml")["argument_specs"].values()
+    options = {name: option for entry in entries for name, option in entry.get("options", {}).items()}
     assert defaults == {name: option.get("default") for name, option in options.items()}
     assert all(name.startswith(f"{role}_") for name in defaults)
 

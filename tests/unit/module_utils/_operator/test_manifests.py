@@ -42,11 +42,11 @@ def test_crds_are_marked() -> None:
     assert first["metadata"]["annotations"] == {
         "x": "1",
         "helm.sh/resource-policy": "keep",
-        "t9k.gpu/chart-version": "26.7.0",
-        "t9k.gpu/chart-crds": "2",
+        "gpu.t9k.io/chart-version": "26.7.0",
+        "gpu.t9k.io/chart-crds": "2",
     }
     assert "status" not in first
-    assert second["metadata"]["annotations"]["t9k.gpu/chart-crds"] == "2"
+    assert second["metadata"]["annotations"]["gpu.t9k.io/chart-crds"] == "2"
 
 
 def test_what_a_former_render_left_behind_goes_but_never_a_crd() -> None:

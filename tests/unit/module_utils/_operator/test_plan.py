@@ -1,4 +1,4 @@
-"""(state, wish) → steps, as tables; and the theorem that what the steps write leaves no step."""
+"""(state, wanted) → steps, as tables; and the theorem that what the steps write leaves no step."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import operator_cluster as cluster
 import pytest
 
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import plan as operator_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import record_of
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.release import release_reason
@@ -22,24 +23,24 @@ EMPTY = ClusterState(server_version="v1.36.2", nodes={"gpu-1": cluster.node("gpu
 
 
 def names(state: ClusterState, **wanted: Any) -> list[str]:
-    return [step.name for step in operator_plan.plan(state, cluster.wish(**wanted))]
+    return [step.name for step in operator_plan.plan(state, cluster.wanted(**wanted))]
 
 
 def shared_map(**configs: Any) -> dict[str, Any]:
     data = sharing_configmap.data(sharing_documents.documents(configs or cluster.COMMON), {})
-    return {"metadata": {"name": "time-slicing-config", "labels": dict(sharing_configmap.OURS)}, "data": data}
+    return {"metadata": {"name": "time-slicing-config", "labels": dict(MANAGED_BY)}, "data": data}
 
 
 def shared_state() -> ClusterState:
     """Finished, and gpu-1 shares its GPUs."""
-    wish = cluster.wish(**SHARED)
+    wanted = cluster.wanted(**SHARED)
     state = cluster.finished()
     record = {"labels": {"gpu-1": {SHARE: "common"}}, "objects": []}
     node = cluster.node("gpu-1", 2, {"nvidia.com/gpu": "0", "nvidia.com/gpu.shared": "8"}, **{SHARE: "common"})
     return replace(
         state,
         nodes={**state.nodes, "gpu-1": node},
-        release=cluster.release(dict(wish.values)),
+        release=cluster.release(dict(wanted.values)),
         configmaps={
             "time-slicing-config": shared_map(),
             "t9k-gpu-operator": cluster.configmap("t9k-gpu-operator", record=record),
@@ -58,9 +59,9 @@ def test_fresh_cluster_with_everything() -> None:
 
 def test_finished_cluster_needs_nothing_and_waits_for_nothing() -> None:
     assert names(cluster.finished()) == []
-    assert operator_plan.waiting(cluster.finished(), cluster.wish()) == ()
+    assert operator_plan.waiting(cluster.finished(), cluster.wanted()) == ()
     assert names(shared_state(), **SHARED) == []
-    assert operator_plan.waiting(shared_state(), cluster.wish(**SHARED)) == ()
+    assert operator_plan.waiting(shared_state(), cluster.wanted(**SHARED)) == ()
 
 
 REASONS = [
@@ -74,15 +75,15 @@ REASONS = [
 
 @pytest.mark.parametrize(("changed", "reason"), REASONS)
 def test_release_reasons(changed: dict[str, Any], reason: str) -> None:
-    values = dict(cluster.wish().values)
+    values = dict(cluster.wanted().values)
     state = cluster.finished(release=cluster.release(**{"values": values, **changed}))
-    assert release_reason(state, cluster.wish()) == reason
+    assert release_reason(state, cluster.wanted()) == reason
     assert names(state) == ["chart", "release"]
 
 
-def test_a_value_that_is_no_longer_wished_is_a_difference() -> None:
-    values = {**cluster.wish().values, "toolkit": {"enabled": False}}
-    assert release_reason(cluster.finished(release=cluster.release(values)), cluster.wish()) == (
+def test_a_value_that_is_no_longer_wanted_is_a_difference() -> None:
+    values = {**cluster.wanted().values, "toolkit": {"enabled": False}}
+    assert release_reason(cluster.finished(release=cluster.release(values)), cluster.wanted()) == (
         "values differ: toolkit.enabled (removed)"
     )
 
@@ -99,30 +100,39 @@ OLD_CRDS = [
 @pytest.mark.parametrize(("crds", "reason"), OLD_CRDS)
 def test_crds_are_upgraded_before_the_chart(crds: dict[str, Any], reason: str) -> None:
     state = cluster.finished(crds={crd["metadata"]["name"]: crd for crd in crds.values()})
-    steps = operator_plan.plan(state, cluster.wish())
+    steps = operator_plan.plan(state, cluster.wanted())
     assert [(step.name, step.reason) for step in steps if step.name == "crds"] == [("crds", reason)]
+
+
+def test_crds_that_0_1_0_applied_are_known() -> None:
+    notes = {"t9k.gpu/chart-version": "26.7.0", "t9k.gpu/chart-crds": "1"}
+    crd = {"metadata": {"name": "clusterpolicies.nvidia.com", "annotations": notes}}
+    state = cluster.finished(crds={"clusterpolicies.nvidia.com": crd})
+    assert names(state) == []
+    removed = operator_plan.plan(state, cluster.wanted(state="absent", crds_remove=True))
+    assert [step.name for step in removed][-1] == "crds_remove"
 
 
 def test_a_patch_by_hand_is_undone_by_exactly_its_fields() -> None:
     hand = cluster.policy(driver={"enabled": True}, extra={"stays": True})
-    (step,) = operator_plan.plan(cluster.finished(policies=(hand,)), cluster.wish())
+    (step,) = operator_plan.plan(cluster.finished(policies=(hand,)), cluster.wanted())
     assert step.name == "policy"
-    assert step.patch[0]["spec"] == {"driver": {"enabled": False}}
+    assert step.data["patch"][0]["spec"] == {"driver": {"enabled": False}}
     assert "driver.enabled" in step.reason
 
 
 def test_changed_config_restarts_its_readers_and_nothing_else() -> None:
     wanted = {**SHARED, "sharing": {"common": {"mode": "time_slicing", "replicas": 8}}}
-    (step,) = operator_plan.plan(shared_state(), cluster.wish(**wanted))
+    (step,) = operator_plan.plan(shared_state(), cluster.wanted(**wanted))
     assert (step.name, step.reason) == ("sharing", "changed: common")
-    assert "GPU device plugin pods" in step.disturbs
+    assert "device plugin's pods restart" in step.disturbs
 
 
 def test_labels_go_before_the_configs_they_no_longer_name() -> None:
     gone = {**SHARED, "sharing": {}, "node_sharing": {}}
-    steps = operator_plan.plan(shared_state(), cluster.wish(**gone))
+    steps = operator_plan.plan(shared_state(), cluster.wanted(**gone))
     assert [step.name for step in steps] == ["chart", "labels", "release", "sharing_remove", "record_final"]
-    assert steps[1].nodes == {"gpu-1": {SHARE: None}}
+    assert steps[1].data["nodes"] == {"gpu-1": {SHARE: None}}
 
 
 def test_a_new_config_comes_before_the_label_that_names_it() -> None:
@@ -141,9 +151,9 @@ def test_only_labels_that_were_set_here_are_taken_away() -> None:
 def test_limit_leaves_other_nodes_alone() -> None:
     limited = {**SHARED, "nodes": ["gpu-2"], "node_sharing": {"gpu-2": "common"}}
     state = shared_state()
-    (step,) = [s for s in operator_plan.plan(state, cluster.wish(**limited)) if s.name == "labels"]
-    assert set(step.nodes) == {"gpu-2"}
-    assert set(record_of(state, cluster.wish(**limited), with_old=False)["labels"]) == {"gpu-1", "gpu-2"}
+    (step,) = [s for s in operator_plan.plan(state, cluster.wanted(**limited)) if s.name == "labels"]
+    assert set(step.data["nodes"]) == {"gpu-2"}
+    assert set(record_of(state, cluster.wanted(**limited), with_old=False)["labels"]) == {"gpu-1", "gpu-2"}
 
 
 def test_a_partition_that_nobody_wishes_any_more_is_switched_off() -> None:
@@ -153,8 +163,8 @@ def test_a_partition_that_nobody_wishes_any_more_is_switched_off() -> None:
     state = replace(
         state, nodes={**state.nodes, "gpu-1": cluster.node("gpu-1", 2, **{"nvidia.com/mig.config": "all-1g.5gb"})}
     )
-    (labels, _forget) = operator_plan.plan(state, cluster.wish(nodes=["gpu-1"]))
-    assert labels.nodes == {"gpu-1": {"nvidia.com/mig.config": "all-disabled"}}
+    (labels, _forget) = operator_plan.plan(state, cluster.wanted(nodes=["gpu-1"]))
+    assert labels.data["nodes"] == {"gpu-1": {"nvidia.com/mig.config": "all-disabled"}}
 
 
 MONITOR = {"service_monitor": {"by": "role", "namespace": "monitoring", "interval": "30s", "labels": {"a": "b"}}}
@@ -165,10 +175,10 @@ def test_service_monitor_only_where_its_crd_is() -> None:
     state = cluster.finished()
     assert names(state, **MONITOR) == []
     crds = {**state.crds, "servicemonitors.monitoring.coreos.com": {"metadata": {"name": "x"}}}
-    steps = operator_plan.plan(replace(state, crds=crds), cluster.wish(**MONITOR))
+    steps = operator_plan.plan(replace(state, crds=crds), cluster.wanted(**MONITOR))
     assert [step.name for step in steps] == ["record", "objects"]
-    made = steps[1].apply[0]
-    record = json.loads(steps[0].apply[0]["data"]["record"])
+    made = steps[1].data["apply"][0]
+    record = json.loads(steps[0].data["apply"][0]["data"]["record"])
     after = replace(
         state,
         crds=crds,
@@ -176,11 +186,11 @@ def test_service_monitor_only_where_its_crd_is() -> None:
         configmaps={"t9k-gpu-operator": cluster.configmap("t9k-gpu-operator", record=record)},
     )
     assert names(after, **MONITOR) == []
-    assert [step.name for step in operator_plan.plan(after, cluster.wish())] == ["objects_remove", "record_final"]
+    assert [step.name for step in operator_plan.plan(after, cluster.wanted())] == ["objects_remove", "record_final"]
 
 
 def test_manifests_mode() -> None:
-    wanted = cluster.wish(mode="manifests")
+    wanted = cluster.wanted(mode="manifests")
     assert [step.name for step in operator_plan.plan(EMPTY, wanted)][-1] == "manifests"
     inventory = {
         "version": "26.7.0",
@@ -197,14 +207,14 @@ def test_manifests_mode() -> None:
 
 
 def test_remove() -> None:
-    found = operator_plan.plan(shared_state(), cluster.wish(state="absent"))
+    found = operator_plan.plan(shared_state(), cluster.wanted(state="absent"))
     assert [step.name for step in found] == ["labels", "release_remove", "leftovers"]
-    assert [each["name"] for each in found[2].delete] == ["t9k-gpu-operator", "time-slicing-config"]
-    with_crds = operator_plan.plan(shared_state(), cluster.wish(state="absent", crds_remove=True))
-    assert with_crds[-1].delete[0]["name"] == "clusterpolicies.nvidia.com"
-    assert operator_plan.plan(EMPTY, cluster.wish(state="absent")) == ()
+    assert [each["name"] for each in found[2].data["delete"]] == ["t9k-gpu-operator", "time-slicing-config"]
+    with_crds = operator_plan.plan(shared_state(), cluster.wanted(state="absent", crds_remove=True))
+    assert with_crds[-1].data["delete"][0]["name"] == "clusterpolicies.nvidia.com"
+    assert operator_plan.plan(EMPTY, cluster.wanted(state="absent")) == ()
 
 
 def test_steps_are_plain_data() -> None:
-    for step in operator_plan.plan(EMPTY, cluster.wish(**SHARED)):
+    for step in operator_plan.plan(EMPTY, cluster.wanted(**SHARED)):
         assert json.loads(json.dumps(step.to_dict()))["reason"]

@@ -13,21 +13,23 @@ import operator_cluster as cluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import objects as operator_objects
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import plan as operator_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.release import crd_version
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.step import Step
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wish
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.step import task_of
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing import configmap as sharing_configmap
+from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
 NODES = ("cpu-1", "gpu-1", "gpu-2")
 SERVICE_MONITORS = "servicemonitors.monitoring.coreos.com"
 
 
-def rendered(wish: Wish) -> dict[str, Any]:
+def rendered(wanted: Wanted) -> dict[str, Any]:
     """A chart's ClusterPolicy, as far as the values go."""
-    return cluster.policy(driver=wish.values["driver"], devicePlugin=wish.values["devicePlugin"])
+    return cluster.policy(driver=wanted.values["driver"], devicePlugin=wanted.values["devicePlugin"])
 
 
 def write(state: ClusterState, item: dict[str, Any]) -> ClusterState:
@@ -49,13 +51,13 @@ def drop(state: ClusterState, item: dict[str, Any]) -> ClusterState:
 
 
 def take_objects(state: ClusterState, step: Step) -> ClusterState:
-    for item in step.apply:
+    for item in step.data["apply"]:
         state = write(state, item)
-    for item in step.delete:
+    for item in step.data["delete"]:
         state = drop(state, item)
     if step.name == "policy":
         assert state.policy is not None
-        spec = _sharing_merge(state.policy["spec"], step.patch[0]["spec"])
+        spec = _sharing_merge(state.policy["spec"], step.data["patch"][0]["spec"])
         state = replace(state, policies=({**state.policy, "spec": spec},))
     return state
 
@@ -68,48 +70,48 @@ def _sharing_merge(found: Any, patch: Any) -> Any:
 
 def take_labels(state: ClusterState, step: Step) -> ClusterState:
     nodes = dict(state.nodes)
-    for name, changes in step.nodes.items():
+    for name, changes in step.data["nodes"].items():
         merged = {**nodes[name]["metadata"]["labels"], **changes}
         labels = {key: value for key, value in merged.items() if value is not None}
         nodes[name] = {**nodes[name], "metadata": {**nodes[name]["metadata"], "labels": labels}}
     return replace(state, nodes=nodes)
 
 
-def take_release(state: ClusterState, wish: Wish) -> ClusterState:
+def take_release(state: ClusterState, wanted: Wanted) -> ClusterState:
     """As helm 3: the live ClusterPolicy keeps what another hand wrote, unless the render changed there."""
-    policy = rendered(wish)
-    made = cluster.release(dict(wish.values), chart_version=wish.version, policy=policy)
+    policy = rendered(wanted)
+    made = cluster.release(dict(wanted.values), chart_version=wanted.version, policy=policy)
     live = state.policies if state.policy and state.release and state.release.policy == policy else (policy,)
     return replace(state, release=made, policies=live)
 
 
-def take(state: ClusterState, wish: Wish, step: Step) -> ClusterState:
-    if step.how == "objects":
+def take(state: ClusterState, wanted: Wanted, step: Step) -> ClusterState:
+    if task_of(step) == "objects":
         return take_objects(state, step)
-    if step.how == "labels":
+    if step.name == "labels":
         return take_labels(state, step)
-    if step.how == "crds":
-        return replace(state, crds={**state.crds, "clusterpolicies.nvidia.com": cluster.crd(crd_version(wish))})
-    if step.how == "sharing":
-        labels = dict(sharing_configmap.OURS)
-        data = sharing_configmap.data(wish.sharing, {})
+    if step.name == "crds":
+        return replace(state, crds={**state.crds, "clusterpolicies.nvidia.com": cluster.crd(crd_version(wanted))})
+    if step.name == "sharing":
+        labels = dict(MANAGED_BY)
+        data = sharing_configmap.data(wanted.sharing, {})
         return write(
             state, {"kind": "ConfigMap", "metadata": {"name": "time-slicing-config", "labels": labels}, "data": data}
         )
-    if step.how == "sharing_remove":
+    if step.name == "sharing_remove":
         return drop(state, {"apiVersion": "v1", "kind": "ConfigMap", "name": "time-slicing-config"})
-    if step.how == "release":
-        return take_release(state, wish)
-    if step.how == "release_remove":
+    if step.name == "release":
+        return take_release(state, wanted)
+    if step.name == "release_remove":
         return replace(state, release=None, policies=())
-    assert step.how == "chart"
+    assert step.name == "chart"
     return state
 
 
-def settle(state: ClusterState, wish: Wish) -> ClusterState:
+def settle(state: ClusterState, wanted: Wanted) -> ClusterState:
     for _attempt in range(2):
-        for step in operator_plan.plan(state, wish):
-            state = take(state, wish, step)
+        for step in operator_plan.plan(state, wanted):
+            state = take(state, wanted, step)
     return state
 
 
@@ -149,10 +151,10 @@ def empty() -> ClusterState:
 def test_from_any_wish_to_any_other(history: list[dict[str, Any]], meddled: bool) -> None:
     state = empty()
     for each in history:
-        wish = cluster.wish(**each)
-        assert wish.faults == ()
-        state = settle(state, wish)
-        assert [step.name for step in operator_plan.plan(state, wish)] == []
+        wanted = cluster.wanted(**each)
+        assert wanted.faults == ()
+        state = settle(state, wanted)
+        assert [step.name for step in operator_plan.plan(state, wanted)] == []
         if meddled and state.policy:
             spec = {**state.policy["spec"], "driver": {"enabled": "by hand"}}
             state = replace(state, policies=({**state.policy, "spec": spec},))
@@ -163,8 +165,8 @@ def test_from_any_wish_to_any_other(history: list[dict[str, Any]], meddled: bool
 def test_removal_leaves_no_label_and_no_object_of_ours(history: list[dict[str, Any]]) -> None:
     state = empty()
     for each in history:
-        state = settle(state, cluster.wish(**each))
-    state = settle(state, cluster.wish(state="absent"))
+        state = settle(state, cluster.wanted(**each))
+    state = settle(state, cluster.wanted(state="absent"))
     labels = json.dumps([node["metadata"]["labels"] for node in state.nodes.values()])
     assert "nvidia.com/device-plugin.config" not in labels
     assert "gpu.deploy.operands" not in labels
@@ -174,11 +176,11 @@ def test_removal_leaves_no_label_and_no_object_of_ours(history: list[dict[str, A
 @settings(max_examples=100, deadline=None)
 @given(wishes(), wishes(), st.integers(0, 12))
 def test_a_run_that_broke_off_anywhere_is_repaired_by_the_next(first: Any, second: Any, count: int) -> None:
-    state = settle(empty(), cluster.wish(**first))
-    broken = cluster.wish(**second)
+    state = settle(empty(), cluster.wanted(**first))
+    broken = cluster.wanted(**second)
     for step in operator_plan.plan(state, broken)[:count]:
         state = take(state, broken, step)
     state = settle(state, broken)
     assert operator_plan.plan(state, broken) == ()
-    state = settle(state, cluster.wish(state="absent"))
+    state = settle(state, cluster.wanted(state="absent"))
     assert "nvidia.com/device-plugin.config" not in json.dumps(state.nodes)

@@ -21,7 +21,7 @@ INSTALLED = {"t9k-gpu-operator-manifests": cluster.configmap("t9k-gpu-operator-m
 
 
 def faults(state: ClusterState, **wanted: Any) -> tuple[str, ...]:
-    return operator_preflight.faults(state, cluster.wish(**wanted), NOW)
+    return operator_preflight.faults(state, cluster.wanted(**wanted), NOW)
 
 
 def test_a_finished_cluster_has_none() -> None:
@@ -61,8 +61,8 @@ def test_all_at_once() -> None:
 
 
 def test_removal_is_not_stopped_by_wishes() -> None:
-    wish = cluster.wish(state="absent", version="v99.1.0", chart="/nowhere")
-    assert operator_preflight.faults(cluster.finished(), wish, NOW) == ()
+    wanted = cluster.wanted(state="absent", version="v99.1.0", chart="/nowhere")
+    assert operator_preflight.faults(cluster.finished(), wanted, NOW) == ()
 
 
 @pytest.mark.parametrize(("updated", "expected"), [
@@ -87,12 +87,12 @@ WARNINGS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("state", "wanted", "sentence"), WARNINGS)
 def test_warnings(state: dict[str, Any], wanted: dict[str, Any], sentence: str) -> None:
-    (found,) = operator_preflight.warnings(cluster.finished(**state), cluster.wish(**wanted))
+    (found,) = operator_preflight.warnings(cluster.finished(**state), cluster.wanted(**wanted))
     assert sentence in found
 
 
 def test_no_warning_on_a_finished_cluster() -> None:
-    assert operator_preflight.warnings(cluster.finished(), cluster.wish()) == ()
+    assert operator_preflight.warnings(cluster.finished(), cluster.wanted()) == ()
 
 
 class Asked:
@@ -117,6 +117,6 @@ def test_rights_are_asked_only_for_what_is_planned() -> None:
 
 def test_missing_rights_are_named_together() -> None:
     api: Any = Asked("create")
-    steps = operator_plan.plan(ClusterState(), cluster.wish())
+    steps = operator_plan.plan(ClusterState(), cluster.wanted())
     (found,) = operator_preflight.missing_rights(api, steps, "gpu-operator")
     assert "create namespaces" in found and "create clusterpolicies.nvidia.com" in found

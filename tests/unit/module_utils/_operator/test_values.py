@@ -64,11 +64,11 @@ HITS = [
 
 @pytest.mark.parametrize(("wanted", "path", "value"), HITS)
 def test_what_a_variable_hits(wanted: dict[str, Any], path: str, value: Any) -> None:
-    assert at(cluster.wish(**wanted).values, path) == value
+    assert at(cluster.wanted(**wanted).values, path) == value
 
 
 def test_the_free_values_decide_which_driver_is_meant() -> None:
-    assert cluster.wish(values={"driver": {"enabled": True}}).driver == "operator"
+    assert cluster.wanted(values={"driver": {"enabled": True}}).driver == "operator"
 
 
 @pytest.mark.parametrize("version", ["v22.9.2", "22.9.2", "v24.9.2", "v25.10.1", "v26.7.0"])

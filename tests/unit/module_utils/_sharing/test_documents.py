@@ -225,7 +225,7 @@ DOCUMENTS = sharing_documents.documents({"common": RENAMED})
 
 def config_map(documents: Any = DOCUMENTS, **metadata: Any) -> dict[str, Any]:
     return {
-        "metadata": {"labels": sharing_configmap.OURS, **metadata},
+        "metadata": {"labels": sharing_configmap.MANAGED_BY, **metadata},
         "data": {name: yaml.safe_dump(document) for name, document in documents.items()},
     }
 
