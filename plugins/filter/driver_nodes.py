@@ -47,10 +47,9 @@ def _node(hostvars: Mapping[str, Any]) -> dict[str, Any]:
     if not plan["has_gpu"]:
         return {**name, "gpus": []}
     steps = [{"name": step["name"], "reason": step["reason"]} for step in plan["steps"]]
-    problems = [*plan["node"]["problems"], *plan["faults"]]
     applied = {step["name"] for step in (hostvars.get("__driver_applied") or {}).get("steps", [])}
     driver = {**plan["node"]["driver"], "rebooted": "reboot" in applied}
-    return {**name, **plan["node"], "driver": driver, "problems": problems, "plan": {"steps": steps}}
+    return {**name, **plan["node"], "driver": driver, "problems": plan["faults"], "plan": {"steps": steps}}
 
 
 def driver_nodes(hosts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -200,10 +200,41 @@ warnings_found:
   elements: str
   returned: always
 problems:
-  description: What is wrong with the driver or a GPU as it runs now.
+  description: What is wrong with the driver or a GPU as it runs now. The sentences of the errors in RV(health).
   type: list
   elements: str
   returned: always
+health:
+  description:
+    - Every fault of the driver and its GPUs as it runs now, as P(t9k.gpu.nvidia_smi_facts#module) judges them, and what differs from
+      what is wanted.
+    - Empty as long as a step, a reboot or a fault that stops everything is due.
+  type: list
+  elements: dict
+  returned: always
+  contains:
+    code:
+      description: A stable name of the kind of fault.
+      type: str
+      sample: row_remap_failure
+    severity:
+      description: V(error) where the driver or the GPU is not to be relied on, V(warning) where it works.
+      type: str
+      sample: error
+    gpu:
+      description: Which GPU, by C(index), C(pci_address) and C(uuid); null for a fault of the driver or the node.
+      type: dict
+    evidence:
+      description: What was found.
+      type: str
+      sample: a memory row could not be remapped
+    remedy:
+      description: What to do about it.
+      type: str
+      sample: have the GPU replaced
+    message:
+      description: All of it in one sentence.
+      type: str
 known_problems:
   description:
     - What is wrong now, also where steps are due that may mend it.
@@ -276,7 +307,7 @@ ARGUMENTS: dict[str, Any] = {
 }
 #: What is returned of a host without a GPU.
 NOTHING: dict[str, Any] = {
-    **{key: [] for key in ("steps", "faults", "warnings_found", "problems", "known_problems")},
+    **{key: [] for key in ("steps", "faults", "warnings_found", "problems", "known_problems", "health")},
     **dict.fromkeys(("reboot_pending", "previous")),
 }
 

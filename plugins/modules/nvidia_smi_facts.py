@@ -109,11 +109,39 @@ ansible_facts:
         faults:
           description:
             - Everything a person must act on, one sentence each. These are a status other than V(ok), GPUs missing
-              from the driver, uncorrected memory errors since the driver was loaded, memory to be retired, and a
-              recovery action that the driver asks for.
+              from the driver, uncorrected memory errors since the driver was loaded, memory to be retired or that could
+              not be, a recovery action that the driver asks for, and a change of the MIG mode that waits for a reset.
           returned: always
           type: list
           elements: str
+        health:
+          description: The same faults with their parts apart.
+          returned: always
+          type: list
+          elements: dict
+          contains:
+            code:
+              description: A stable name of the kind of fault.
+              type: str
+              sample: row_remap_failure
+            severity:
+              description: V(error) where the driver or the GPU is not to be relied on, V(warning) where it works.
+              type: str
+              sample: error
+            gpu:
+              description: Which GPU, by C(index), C(pci_address) and C(uuid); null for a fault of the driver or the node.
+              type: dict
+            evidence:
+              description: What was found.
+              type: str
+              sample: a memory row could not be remapped
+            remedy:
+              description: What to do about it.
+              type: str
+              sample: have the GPU replaced
+            message:
+              description: All of it in one sentence.
+              type: str
         warnings:
           description: Lines that C(nvidia-smi) printed around its document.
           returned: always

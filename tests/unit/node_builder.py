@@ -53,7 +53,7 @@ def bare_node() -> NodeState:
     system = System(
         "ubuntu", "22.04", "jammy", "Ubuntu 22.04", KERNEL, "the-boot", None, False, 50000, False, BUILT, BUILT
     )
-    report = SmiReport("not_installed", nvidia_smi.MEANINGS["not_installed"])
+    report = SmiReport("not_installed")
     files: dict[str, str | None] = dict.fromkeys((*driver_files.OURS, driver_files.CORDON_MARK))
     facts = GspFacts(architectures=("Ampere",))
     return NodeState(system, (A40,), packages, None, KernelModule(False), report, None, False, facts, None, files, None)

@@ -1,6 +1,8 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What is wrong with a node that has a driver, in a person's words: the proof after the plan is done. Pure.
+"""What is wrong with a node that has a driver: the proof after the plan is done. Pure.
+
+Whether GPUs are well is judged in ``_nvidia.health``; here is what only a node with a wanted state can have wrong.
 
 Private: subject to change without notice.
 """
@@ -12,32 +14,29 @@ from collections.abc import Iterator
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import verdict as gsp_verdict
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import health as nvidia_health
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import ERROR, Fault
 
 
-def problems(state: NodeState, wanted: Wanted) -> tuple[str, ...]:
+def faults(state: NodeState, wanted: Wanted) -> tuple[Fault, ...]:
     """Empty: every GPU of the PCI bus is seen and sound, and package, module and library are one version."""
     if wanted.state == "absent":
         return ()
-    if state.smi.status != "ok":
-        return (f"nvidia-smi: {state.smi.message}",)
-    return (*_missing_gpus(state), *_versions(state), *_persistence(state, wanted), *_gpu_health(state))
+    health = nvidia_health.judge(state.pci, state.kernel_module, state.smi)
+    if not state.smi.gpus:
+        return health  # nothing else can be told of a driver that does not answer
+    return (*health, *_versions(state), *_persistence(state, wanted))
 
 
-def gsp_problem(verdict: gsp_verdict.Verdict, wanted: Wanted) -> tuple[str, ...]:
+def gsp_faults(verdict: gsp_verdict.Verdict, wanted: Wanted) -> tuple[Fault, ...]:
     """GSP was asked for by name, and the loaded driver does something else; ``auto`` fights nobody."""
     if wanted.gsp == "auto" or verdict.effective is not False:
         return ()
-    return (f"GSP firmware is not {wanted.gsp} as wanted: {verdict.reboot_reason}",)
+    found = f"GSP firmware is not {wanted.gsp} as wanted: {verdict.reboot_reason}"
+    return (Fault("gsp_not_as_wanted", ERROR, found, "see docs/driver.md on driver_gsp, or set it to auto"),)
 
 
-def _missing_gpus(state: NodeState) -> Iterator[str]:
-    seen = {gpu.pci_address for gpu in state.smi.gpus}
-    for device in state.gpus:
-        if device.address not in seen:
-            yield f"the GPU at PCI {device.address} is not seen by the driver (look for Xid messages in the kernel log)"
-
-
-def _versions(state: NodeState) -> Iterator[str]:
+def _versions(state: NodeState) -> Iterator[Fault]:
     if state.driver is None:
         return
     versions = {
@@ -49,21 +48,16 @@ def _versions(state: NodeState) -> Iterator[str]:
     }
     flavour = state.kernel_module.flavour
     if flavour is not None and flavour != state.driver.kernel_modules:
-        yield f"{flavour} kernel modules are loaded, {state.driver.kernel_modules} ones are installed"
+        found = f"{flavour} kernel modules are loaded, {state.driver.kernel_modules} ones are installed"
+        yield Fault("kernel_modules_differ", ERROR, found, "reboot, and see which modules the kernel finds")
     known = {what: version for what, version in versions.items() if version}
     if len(set(known.values())) > 1:
-        yield "driver versions differ: " + ", ".join(f"{what} {version}" for what, version in known.items())
+        found = "driver versions differ: " + ", ".join(f"{what} {version}" for what, version in known.items())
+        yield Fault("versions_differ", ERROR, found, "run again with the version that is wanted, and reboot")
 
 
-def _persistence(state: NodeState, wanted: Wanted) -> Iterator[str]:
+def _persistence(state: NodeState, wanted: Wanted) -> Iterator[Fault]:
     off = [str(gpu.index) for gpu in state.smi.gpus if gpu.persistence_enabled is False]
     if wanted.persistence and off:
-        yield f"persistence mode is off on GPU {', '.join(off)}"
-
-
-def _gpu_health(state: NodeState) -> Iterator[str]:
-    for gpu in state.smi.gpus:
-        if gpu.ecc_uncorrected_count:
-            yield f"GPU {gpu.index} ({gpu.uuid}) counts {gpu.ecc_uncorrected_count} uncorrected ECC errors"
-        if gpu.recovery_action not in (None, "None"):
-            yield f"GPU {gpu.index} ({gpu.uuid}) asks for recovery: {gpu.recovery_action}"
+        found = f"persistence mode is off on GPU {', '.join(off)}"
+        yield Fault("persistence_off", ERROR, found, "see systemctl status nvidia-persistenced")

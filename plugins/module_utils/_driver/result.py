@@ -20,6 +20,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver import target as d
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import ERROR, Fault
 
 
 def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,17 +29,20 @@ def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any
     steps = () if faults else driver_plan.steps(state, wanted, target)
     pending = driver_plan.pending_reboot(state, wanted, target, steps)
     due = [step for step in steps if step.name != "uncordon"]  # pods are let in again only where nothing is wrong
-    problems = () if due or pending or faults else _problems(state, wanted, target)
+    health = () if due or pending or faults else _health(state, wanted, target)
+    problems = [str(fault) for fault in health if fault.severity == ERROR]
+    known = _health(state, wanted, target) if target else ()
     return {
         "faults": [str(fault) for fault in faults],
         "steps": [step.to_dict() for step in steps],
-        "warnings_found": list(target.packages.notes) if target and target.packages else [],
-        "problems": list(problems),
-        "known_problems": list(_problems(state, wanted, target)) if target else [],
+        "warnings_found": [*_notes(target), *(str(fault) for fault in health if fault.severity != ERROR)],
+        "problems": problems,
+        "known_problems": [str(fault) for fault in known],
+        "health": [fault.to_dict() for fault in health],
         "reboot_pending": pending,
         "target_version": target.driver_version if target else None,
         "previous": _previous(state, wanted),
-        "node": driver_summary.summary(state, pending, problems),
+        "node": driver_summary.summary(state, pending, health),
         "diff": _diff(state, steps),
     }
 
@@ -60,11 +64,15 @@ def _target(
     return target, [*faults, *driver_preflight.target_faults(state, wanted, target)]
 
 
-def _problems(state: NodeState, wanted: Wanted, target: driver_plan.Target | None) -> tuple[str, ...]:
+def _health(state: NodeState, wanted: Wanted, target: driver_plan.Target | None) -> tuple[Fault, ...]:
     if target is None:
-        return driver_proof.problems(state, wanted)
+        return driver_proof.faults(state, wanted)
     verdict = driver_plan.gsp_verdict(state, wanted, target)
-    return (*driver_proof.problems(state, wanted), *driver_proof.gsp_problem(verdict, wanted))
+    return (*driver_proof.faults(state, wanted), *driver_proof.gsp_faults(verdict, wanted))
+
+
+def _notes(target: driver_plan.Target | None) -> tuple[str, ...]:
+    return target.packages.notes if target and target.packages else ()
 
 
 def _previous(state: NodeState, wanted: Wanted) -> dict[str, str] | None:

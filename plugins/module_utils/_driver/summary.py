@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import health as nvidia_health
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import Fault
 
 
-def summary(state: NodeState, reboot_pending: str | None, problems: tuple[str, ...]) -> dict[str, Any]:
+def summary(state: NodeState, reboot_pending: str | None, health: tuple[Fault, ...]) -> dict[str, Any]:
     """``reboot_pending``: the reason, or None."""
-    seen = {gpu.pci_address for gpu in state.smi.gpus}
-    unseen = [{"pci_address": gpu.address} for gpu in state.gpus if gpu.address not in seen]
+    unseen = [{"pci_address": gpu.address} for gpu in nvidia_health.unseen(state.pci, state.smi.gpus)]
     return {
         "os": state.system.os_name,
         "kernel": state.system.kernel_release,
@@ -32,7 +33,8 @@ def summary(state: NodeState, reboot_pending: str | None, problems: tuple[str, .
             "boot_id": state.system.boot_id,
         },
         "gpus": [*(gpu.to_dict() for gpu in state.smi.gpus), *unseen],
-        "problems": list(problems),
+        "health": [fault.to_dict() for fault in health],
+        "problems": [str(fault) for fault in health],
     }
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,15 @@ class Gpu:
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "mig_devices": [asdict(device) for device in self.mig_devices]}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any], position: int) -> Gpu:
+        """Read what ``to_dict`` wrote, by this or another version: what is not told is None."""
+        known: dict[str, Any] = {name: told.get(name) for name in cls.__dataclass_fields__}
+        told_slices = known["mig_devices"] if isinstance(known["mig_devices"], (list, tuple)) else ()
+        slices = [MigDevice(*map(each.get, MigDevice.__dataclass_fields__)) for each in told_slices]
+        index = position if known["index"] is None else known["index"]
+        return cls(**{**known, "index": index, "mig_devices": tuple(slices), "lost": known["lost"] is True})
 
 
 def read_gpu(index: int, gpu: Element) -> Gpu:

@@ -24,24 +24,33 @@ LARGEST = 64 * 1024 * 1024
 #: nvidia-smi's exit status for a damaged infoROM: the document is complete, a warning follows it.
 _INFOROM_CORRUPTED = 14
 
-#: What each status means and what to do about it.
+#: What each status means.
 MEANINGS = {
     "ok": "the driver answers",
-    "not_installed": "nvidia-smi or its library libnvidia-ml is not installed. Install the NVIDIA driver with its "
-    "utilities",
+    "not_installed": "nvidia-smi or its library libnvidia-ml is not installed",
     "driver_not_loaded": "nvidia-smi cannot talk to the kernel module: it is not loaded, not built for the running "
-    "kernel, or another driver has the GPUs. See `dmesg | grep -i -e nvidia -e nouveau` and `modprobe -v nvidia`; "
-    "reboot if the driver was installed after the last boot",
+    "kernel, or another driver has the GPUs",
     "version_mismatch": "the loaded kernel module and the installed libraries are of different versions, as after an "
-    "upgrade of the packages. Reboot, or unload and load the modules while no GPU is in use, and hold the packages",
-    "no_devices": "the driver is loaded and finds no GPU it can use. See `lspci -d 10de:` and `dmesg | grep NVRM`; a "
+    "upgrade of the packages",
+    "no_devices": "the driver is loaded and finds no GPU it can use",
+    "gpu_lost": "a GPU has stopped answering (it fell off the bus; Xid 79)",
+    "timeout": "nvidia-smi gave no answer in time: the driver or a GPU hangs",
+    "malformed": "nvidia-smi's answer is not the complete XML document it should be",
+    "failed": "nvidia-smi failed in a way this collection does not know",
+}
+#: What to do about each.
+REMEDIES = {
+    "not_installed": "Install the NVIDIA driver with its utilities",
+    "driver_not_loaded": "See `dmesg | grep -i -e nvidia -e nouveau` and `modprobe -v nvidia`; "
+    "reboot if the driver was installed after the last boot",
+    "version_mismatch": "Reboot, or unload and load the modules while no GPU is in use, and hold the packages",
+    "no_devices": "See `lspci -d 10de:` and `dmesg | grep NVRM`; a "
     "virtual machine needs the device passed through, an old GPU needs an older branch of the driver",
-    "gpu_lost": "a GPU has stopped answering (it fell off the bus; Xid 79). Drain the node and reboot it; if it "
+    "gpu_lost": "Drain the node and reboot it; if it "
     "happens again, look at power, cooling, seating and the hardware's warranty",
-    "timeout": "nvidia-smi gave no answer in time: the driver or a GPU hangs. See `dmesg | grep -e NVRM -e Xid`; drain "
-    "the node and reboot it",
-    "malformed": "nvidia-smi's answer is not the complete XML document it should be. Run `nvidia-smi -q -x` by hand",
-    "failed": "nvidia-smi failed in a way this collection does not know. Run `nvidia-smi -q -x` by hand",
+    "timeout": "See `dmesg | grep -e NVRM -e Xid`; drain the node and reboot it",
+    "malformed": "Run `nvidia-smi -q -x` by hand",
+    "failed": "Run `nvidia-smi -q -x` by hand",
 }
 
 # Status, exit statuses, words: the words decide before the exit status does, since wrappers change the latter.
@@ -57,10 +66,10 @@ _LIBRARY = re.compile(r"NVML library version:\s*([\d.]+\d)")
 
 @dataclass(frozen=True)
 class SmiReport:
-    """``status`` is a key of ``MEANINGS``; ``message`` explains it. ``warnings`` are lines around the document."""
+    """``status`` is a key of ``MEANINGS``; ``found`` are the words that say so. ``warnings`` are lines around the document."""
 
     status: str
-    message: str
+    found: str = ""
     driver_version: str | None = None
     cuda_version: str | None = None
     library_version: str | None = None
@@ -68,9 +77,16 @@ class SmiReport:
     gpus: tuple[Gpu, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    @property
+    def message(self) -> str:
+        """What the status means, what to do about it, and what was found."""
+        parts = (MEANINGS[self.status], REMEDIES.get(self.status), self.found and f"Found: {self.found}")
+        return "".join(f"{part}. " for part in parts if part).rstrip()
+
     def to_dict(self) -> dict[str, Any]:
         return {
-            **{name: getattr(self, name) for name in self.__dataclass_fields__},
+            **{name: getattr(self, name) for name in self.__dataclass_fields__ if name != "found"},
+            "message": self.message,
             "gpus": [gpu.to_dict() for gpu in self.gpus],
             "warnings": list(self.warnings),
         }
@@ -115,7 +131,7 @@ def parse(output: str) -> SmiReport:
     status = "gpu_lost" if lost else "ok" if gpus else "no_devices"
     return SmiReport(
         status=status,
-        message=_message(status, lost),
+        found=lost,
         driver_version=text(root, "driver_version"),
         cuda_version=text(root, "cuda_version"),
         schema=schema,
@@ -142,17 +158,12 @@ def _fault(said: str, rc: int) -> str | None:
     return next(by_words, None) or next(by_code, None)
 
 
-def _message(status: str, found: str) -> str:
-    start = _start(found)
-    return f"{MEANINGS[status]}. Found: {start}." if start else f"{MEANINGS[status]}."
-
-
 def _report(status: str, found: str) -> SmiReport:
-    return SmiReport(status, _message(status, found))
+    return SmiReport(status, _start(found))
 
 
 def _with(report: SmiReport, status: str, found: str) -> SmiReport:
-    return replace(report, status=status, message=_message(status, found))
+    return replace(report, status=status, found=_start(found))
 
 
 def _start(output: str) -> str:

@@ -49,14 +49,19 @@ def collect(
 
 
 def _merged(node: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
-    """Join two sources; sections are joined, None does not erase what is known, problems add up."""
+    """The two together; sections are joined, None does not erase what is known, faults and problems add up."""
     merged = {**node, **{key: value for key, value in source.items() if value is not None}}
     for section in _NESTED:
         known = {key: value for key, value in mapping(source.get(section)).items() if value is not None}
         if known:
             merged[section] = {**mapping(node.get(section)), **known}
     problems = [*items(node.get("problems")), *items(source.get("problems"))]
-    return {**merged, "problems": list(dict.fromkeys(problems))} if problems else merged
+    health = [*items(node.get("health")), *items(source.get("health"))]
+    return {
+        **merged,
+        **({"problems": list(dict.fromkeys(problems))} if problems else {}),
+        **({"health": health} if health else {}),
+    }
 
 
 def _system(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +79,7 @@ def _smi(smi: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "gpus": list(items(smi.get("gpus"))),
         "topology": smi.get("topology"),
-        "problems": [str(fault) for fault in items(smi.get("faults"))],
+        "health": list(items(smi.get("health"))),
         "driver": {
             "loaded_version": smi.get("driver_version") or module.get("version"),
             "kernel_modules": module.get("flavour"),

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.gpu import Gpu
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import judge_gpu
 from ansible_collections.t9k.gpu.plugins.module_utils._p2p import samples as p2p
 from ansible_collections.t9k.gpu.plugins.module_utils._report.node import (
     STATES,
-    gpu_problems,
     items,
     mapping,
     read_node,
@@ -93,7 +94,7 @@ def _node(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _gpu(gpu: Mapping[str, Any], position: int) -> dict[str, Any]:
-    problems = list(gpu_problems(gpu))
+    problems = [fault.evidence for fault in judge_gpu(Gpu.of(gpu, position))]
     kept = {key: gpu.get(key) for key in _GPU_KEYS}
     return {
         **kept,

@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.gpu import Gpu
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import Fault, judge_gpu
+
 #: The worst first: the order in which pages and tables list nodes.
 STATES = ("unreachable", "problem", "reboot", "changes", "unknown", "ok", "no GPU")
 
@@ -79,23 +82,12 @@ def gpu_models(gpus: Sequence[Any]) -> str | None:
     return ", ".join(f"{count}x {model}" for model, count in counts.items()) or None
 
 
-def gpu_problems(gpu: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what is wrong with one GPU, by its own account."""
-    found = []
-    if gpu.get("ecc_uncorrected_count"):
-        found.append(f"{gpu['ecc_uncorrected_count']} uncorrected ECC errors")
-    if (_text(gpu.get("recovery_action")) or "None").lower() not in ("none", "n/a"):
-        found.append(f"recovery action wanted: {gpu['recovery_action']}")
-    if gpu.get("lost") is True:
-        found.append("does not answer")
-    if gpu.get("remapped_rows_failure") is True:
-        found.append("a memory row could not be remapped")
-    if gpu.get("remapped_rows_pending") is True or gpu.get("retired_pages_pending") is True:
-        found.append("memory waits to be retired")
-    pending = gpu.get("mig_mode_pending")
-    if pending is not None and gpu.get("mig_mode_current") is not None and pending != gpu["mig_mode_current"]:
-        found.append(f"MIG mode change is pending ({'on' if pending else 'off'} after a reset)")
-    return tuple(found)
+def faults(facts: Mapping[str, Any]) -> tuple[Fault, ...]:
+    """Return what others told of the node's health, and what its GPUs' own facts say; the same fault of the same GPU once."""
+    told = [Fault.of(entry) for entry in items(facts.get("health")) if mapping(entry)]
+    gpus = (Gpu.of(mapping(gpu), position) for position, gpu in enumerate(items(facts.get("gpus"))))
+    judged = [fault for gpu in gpus for fault in judge_gpu(gpu)]
+    return tuple({fault.key: fault for fault in (*judged, *told)}.values())
 
 
 def _driver_version(driver: Mapping[str, Any]) -> str | None:
@@ -105,13 +97,8 @@ def _driver_version(driver: Mapping[str, Any]) -> str | None:
     return loaded or (f"{installed} (not loaded)" if installed else None)
 
 
-def _problems(facts: Mapping[str, Any], gpus: Sequence[Any]) -> tuple[str, ...]:
-    found = [str(problem) for problem in items(facts.get("problems"))]
-    for position, gpu in enumerate(gpus):
-        number = mapping(gpu).get("index", position)
-        if any(problem.startswith((f"GPU {number} ", f"GPU {number}:")) for problem in found):
-            continue  # whoever wrote ``problems`` has told it already
-        found += [f"GPU {number}: {problem}" for problem in gpu_problems(mapping(gpu))]
+def _problems(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    found = [*map(str, items(facts.get("problems"))), *map(str, faults(facts))]
     test = mapping(facts.get("p2p"))
     if test.get("verdict") == "fail":
         found += [
@@ -144,7 +131,7 @@ def read_node(facts: Mapping[str, Any]) -> Node:
         (str(mapping(step).get("name", step)), str(mapping(step).get("reason", "")))
         for step in items(mapping(facts.get("plan")).get("steps"))
     )
-    problems = _problems(facts, gpus)
+    problems = _problems(facts)
     persistence = _flag(driver.get("persistence_enabled"))
     gsp = _flag(driver.get("gsp_enabled"))
     return Node(

@@ -10,7 +10,8 @@ from ansible_collections.t9k.gpu.plugins.filter.driver_nodes import FilterModule
 from ansible_collections.t9k.gpu.plugins.filter.gpu_summary import gpu_summary
 
 STEP = {"name": "hold", "reason": "not held", "disturbs": False, "data": {"state": "held"}}
-NODE = {"os": "Ubuntu 22.04", "gpus": [{"index": 0}], "problems": ["GPU 0 is hot"], "driver": {}}
+HOT = {"code": "hot", "evidence": "it is hot"}
+NODE = {"os": "Ubuntu 22.04", "gpus": [{"index": 0}], "problems": ["it is hot"], "health": [HOT], "driver": {}}
 SHOWN = {**NODE, "driver": {"rebooted": False}}
 PLAN = {"has_gpu": True, "steps": [STEP], "faults": ["no room"], "node": NODE}
 
@@ -23,8 +24,8 @@ PLAN = {"has_gpu": True, "steps": [STEP], "faults": ["no room"], "node": NODE}
         ({"unreachable": True, "msg": "no route to host"}, {"reachable": False, "problems": []}),
         ({"failed": True, "msg": "no dpkg"}, {"reachable": True, "problems": ["no dpkg"]}),
         ({"has_gpu": False, "steps": []}, {"gpus": []}),
-        (PLAN, {**SHOWN, "problems": ["GPU 0 is hot", "no room"], "plan": {"steps": [{"name": "hold", "reason": "not held"}]}}),
-        ({**PLAN, "steps": [], "faults": []}, {**SHOWN, "plan": {"steps": []}}),
+        (PLAN, {**SHOWN, "problems": ["no room"], "plan": {"steps": [{"name": "hold", "reason": "not held"}]}}),
+        ({**PLAN, "steps": [], "faults": []}, {**SHOWN, "problems": [], "plan": {"steps": []}}),
     ],
 )  # fmt: skip
 def test_one_node(plan: dict[str, Any] | None, expected: dict[str, Any]) -> None:

@@ -50,8 +50,16 @@ def test_the_table_of_the_documentation() -> None:
         ({"driver": {"reboot_pending": True, "reboot_reason": "new kernel"}}, "reboot", "reboot pending: new kernel"),
         ({"driver": {"installed_version": "535.1"}}, "ok", "535.1 (not loaded)"),
         ({"driver": {"installed_version": "535.1", "loaded_version": "525.2"}}, "ok", "525.2 loaded, 535.1 installed"),
-        ({"gpus": [{"index": 3, "ecc_uncorrected_count": 2}]}, "problem", "! gpu01: GPU 3: 2 uncorrected ECC errors"),
-        ({"gpus": [{"recovery_action": "Reset"}]}, "problem", "! gpu01: GPU 0: recovery action wanted: Reset"),
+        (
+            {"gpus": [{"index": 3, "ecc_uncorrected_count": 2}]},
+            "problem",
+            "! gpu01: GPU 3: 2 uncorrected memory errors",
+        ),
+        (
+            {"gpus": [{"recovery_action": "Reset"}]},
+            "problem",
+            "! gpu01: GPU 0: the driver asks for the recovery action Reset",
+        ),
         ({"gpus": [{"recovery_action": "None"}, {}]}, "ok", "2x unknown GPU"),
         ({"gpus": [{"mig_mode_current": False, "mig_mode_pending": True}]}, "problem", "MIG mode change is pending"),
         ({"p2p": {"verdict": "fail", "reasons": [{"message": "0→1 slow"}]}}, "problem", "peer to peer: 0→1 slow"),
@@ -61,6 +69,21 @@ def test_states(extra: dict[str, Any], state: str, shown: str) -> None:
     text = gpu_summary([{**GOOD, **extra}])
     assert text.splitlines()[2].split("  ")[1].strip() == state
     assert shown in text
+
+
+SICK = {"index": 1, "pci_address": "0000:18:00.0", "ecc_uncorrected_count": 2, "remapped_rows_failure": True}
+ECC = {"code": "ecc_uncorrected", "evidence": "2 uncorrected memory errors", "gpu": {"pci_address": "0000:18:00.0"}}
+
+
+def test_a_fault_told_twice_is_shown_once_and_hides_no_other() -> None:
+    """Once by the role and once by the GPU's own facts; the second fault of the same GPU, which only the facts tell, stays."""
+    notes = [line for line in gpu_summary([{**GOOD, "gpus": [SICK], "health": [ECC]}]).splitlines() if line[0] == "!"]
+    assert [word for word in ("uncorrected", "remapped") for note in notes if word in note] == [
+        "uncorrected",
+        "remapped",
+    ]
+    elsewhere = {**ECC, "gpu": {"pci_address": "0000:af:00.0"}}
+    assert gpu_summary([{**GOOD, "gpus": [SICK], "health": [elsewhere]}]).count("uncorrected") == 2
 
 
 def test_one_gpu_without_persistence_shows_off() -> None:

@@ -15,10 +15,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.t9k.gpu.plugins.module_utils import _command
-from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import facts as nvidia_facts
-from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.gpu import Gpu, read_gpu
-from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.pci import PciDevice
-from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.xml import read_document
 from ansible_collections.t9k.gpu.plugins.modules import nvidia_smi_facts
 
 
@@ -149,7 +145,7 @@ def test_gpus_missing_from_the_driver(h200: Node) -> None:
     assert facts["gpus_missing_from_driver"] == ["0000:00:07.0"]
     assert (facts["nvswitch_count"], len(facts["pci_gpus"]), facts["gpu_count"]) == (1, 3, 1)
     assert facts["healthy"] is False
-    assert "0000:00:07.0 (2335, bound to vfio-pci)" in facts["faults"][0]
+    assert "GPU at 0000:00:07.0: it is on the bus (2335, bound to vfio-pci)" in facts["faults"][0]
 
 
 def test_gsp_from_the_kernel_module_where_nvidia_smi_is_silent(node: Node) -> None:
@@ -177,7 +173,9 @@ def test_a_broken_driver_is_a_fact(node: Node, script: str, status: str) -> None
     facts = node.facts(timeout_s=1)
     assert (facts["status"], facts["healthy"], facts["gpus"]) == (status, False, [])
     assert facts["gpus_missing_from_driver"] == ["0000:00:06.0"]
-    assert facts["faults"][0] == facts["message"]
+    assert [fault["code"] for fault in facts["health"]] == [f"smi_{status}"]
+    assert facts["faults"] == [fault["message"] for fault in facts["health"]]
+    assert "0000:00:06.0 (2335, bound to nvidia)" in facts["faults"][0]
 
 
 def test_bare_host(node: Node) -> None:
@@ -214,39 +212,6 @@ def test_refuse(h200: Node) -> None:
 
 def test_unknown_option_is_refused(node: Node) -> None:
     assert "timeout" in node.run(timeout=3)["msg"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({}, []),
-        ({"ecc_uncorrected_count": 3}, ["3 uncorrected memory errors"]),
-        ({"ecc_corrected_count": 3, "ecc_aggregate_uncorrected_count": 5}, []),
-        ({"remapped_rows_failure": True}, ["could not be remapped"]),
-        ({"remapped_rows_pending": True}, ["waits to be retired"]),
-        ({"retired_pages_pending": True, "remapped_rows_pending": True}, ["waits to be retired"]),
-        ({"recovery_action": "Reset"}, ["recovery action Reset"]),
-        ({"recovery_action": None}, []),
-        ({"recovery_action": "Reboot", "ecc_uncorrected_count": 1}, ["1 uncorrected", "recovery action Reboot"]),
-    ],
-)
-def test_faults_of_a_gpu(fixtures: Path, changes: dict[str, Any], words: list[str]) -> None:
-    root, _schema = read_document((fixtures / "h200-sxm-580-open/nvidia-smi-q.xml").read_text())
-    element = root.find("gpu")
-    assert element is not None
-    gpu = Gpu(**{**vars(read_gpu(0, element)), **changes})
-    found = nvidia_facts._gpu_faults(gpu)
-    assert len(found) == len(words)
-    assert all(word in fault for word, fault in zip(words, found))
-
-
-def test_missing_from_driver() -> None:
-    devices = (
-        PciDevice("0000:01:00.0", "10de", "2335", "030200"),
-        PciDevice("0000:01:00.1", "10de", "10f0", "040300"),
-        PciDevice("0000:01:00.4", "10de", "2335", "030200", virtual_function=True),
-    )
-    assert nvidia_facts.missing_from_driver(devices, ()) == devices[:1]
 
 
 def test_reading_costs_little_besides_nvidia_smi(h200: Node, fixtures: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from node_builder import A40, bare_node, finished_node
 
-from ansible_collections.t9k.gpu.plugins.module_utils._driver.proof import problems
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.proof import faults
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import smi as nvidia_smi
@@ -22,6 +22,10 @@ def gpu(**fields: Any) -> NodeState:
     return replace(SOUND, smi=replace(SOUND.smi, gpus=(replace(SOUND.smi.gpus[0], **fields),)))
 
 
+def plugged(address: str, **fields: Any) -> NodeState:
+    return replace(SOUND, pci=(A40, replace(A40, address=address, **fields)))
+
+
 def driver(**fields: Any) -> NodeState:
     assert SOUND.driver is not None
     return replace(SOUND, driver=replace(SOUND.driver, **fields))
@@ -31,28 +35,33 @@ def driver(**fields: Any) -> NodeState:
     ("state", "wanted", "expected"),
     [
         (SOUND, Wanted(), []),
-        (gpu(recovery_action="None"), Wanted(), []),
-        (gpu(recovery_action="Drain and Reset"), Wanted(), ["asks for recovery: Drain and Reset"]),
-        (gpu(ecc_uncorrected_count=0), Wanted(), []),
-        (gpu(ecc_uncorrected_count=3), Wanted(), ["counts 3 uncorrected ECC errors"]),
-        (gpu(persistence_enabled=False), Wanted(), ["persistence mode is off on GPU 0"]),
+        (gpu(recovery_action="Drain and Reset"), Wanted(), [("recovery_action", "recovery action Drain and Reset")]),
+        (gpu(ecc_uncorrected_count=3), Wanted(), [("ecc_uncorrected", "3 uncorrected memory errors")]),
+        (gpu(remapped_rows_failure=True), Wanted(), [("row_remap_failure", "could not be remapped")]),
+        (gpu(persistence_enabled=False), Wanted(), [("persistence_off", "persistence mode is off on GPU 0")]),
         (gpu(persistence_enabled=False), Wanted(persistence=False), []),
         (gpu(persistence_enabled=None), Wanted(), []),
-        (replace(SOUND, pci=(A40, replace(A40, address="0000:af:00.0"))), Wanted(), ["PCI 0000:af:00.0 is not seen"]),
-        (driver(library_version="525.105.17"), Wanted(), [f"package {V525}, library 525.105.17, loaded module {V525}"]),
-        (driver(fabric_manager_version="525.105.17"), Wanted(), ["fabric manager 525.105.17"]),
+        (plugged("0000:af:00.0"), Wanted(), [("gpu_not_in_driver", "GPU at 0000:af:00.0: it is on the bus")]),
+        (plugged("0000:18:00.4", virtual_function=True), Wanted(), []),
+        (driver(library_version="525.105.17"), Wanted(),
+         [("versions_differ", f"package {V525}, library 525.105.17, loaded module {V525}")]),
+        (driver(fabric_manager_version="525.105.17"), Wanted(), [("versions_differ", "fabric manager 525.105.17")]),
         (driver(library_version=None), Wanted(), []),
-        (replace(SOUND, kernel_module=replace(SOUND.kernel_module, version="525.1")), Wanted(), ["loaded module 525.1"]),
+        (driver(kernel_modules="open"), Wanted(),
+         [("kernel_modules_differ", "proprietary kernel modules are loaded, open ones are installed")]),
+        (replace(SOUND, kernel_module=replace(SOUND.kernel_module, version="525.1")), Wanted(),
+         [("versions_differ", "loaded module 525.1")]),
         (replace(SOUND, driver=None), Wanted(), []),
-        (bare_node(), Wanted(), ["nvidia-smi: nvidia-smi or its library libnvidia-ml is not installed"]),
+        (bare_node(), Wanted(), [("smi_not_installed", "libnvidia-ml is not installed")]),
         (bare_node(), Wanted(state="absent"), []),
-        (gpu(recovery_action="Reboot", ecc_uncorrected_count=1, persistence_enabled=False), Wanted(), ["persistence", "ECC", "recovery"]),
+        (gpu(recovery_action="Reboot", ecc_uncorrected_count=1, persistence_enabled=False), Wanted(),
+         [("ecc_uncorrected", "1 uncorrected"), ("recovery_action", "Reboot"), ("persistence_off", "GPU 0")]),
     ],
 )  # fmt: skip
-def test_problems(state: NodeState, wanted: Wanted, expected: list[str]) -> None:
-    found = problems(state, wanted)
-    assert len(found) == len(expected)
-    assert all(part in problem for part, problem in zip(expected, found))
+def test_faults(state: NodeState, wanted: Wanted, expected: list[tuple[str, str]]) -> None:
+    found = faults(state, wanted)
+    assert [fault.code for fault in found] == [code for code, _words in expected]
+    assert all(words in str(fault) for (_code, words), fault in zip(expected, found))
 
 
 @pytest.mark.parametrize(
@@ -63,6 +72,6 @@ def test_captures(fixtures: Path, capture: str, expected: str) -> None:
     """The H200 says ``None`` for its recovery action, which is no fault; a lost GPU is one."""
     report = nvidia_smi.parse((fixtures / capture / "nvidia-smi-q.xml").read_text())
     pci = tuple(replace(A40, address=each.pci_address) for each in report.gpus if each.pci_address)
-    found = problems(replace(SOUND, driver=None, smi=report, pci=pci), Wanted())
+    found = faults(replace(SOUND, driver=None, smi=report, pci=pci), Wanted())
     assert report.status == expected
     assert len(found) == (expected != "ok")

@@ -136,6 +136,23 @@ def test_with_nothing_left_to_do_the_problems_show() -> None:
     assert plan["node"]["problems"] == plan["problems"]
 
 
+@pytest.mark.parametrize(
+    ("sick", "code", "place"),
+    [
+        ({"remapped_rows_failure": True}, "row_remap_failure", "problems"),
+        ({"remapped_rows_pending": True}, "memory_retirement_pending", "warnings_found"),
+    ],
+)
+def test_errors_are_problems_and_warnings_are_not(sick: dict[str, Any], code: str, place: str) -> None:
+    finished = finished_node(V525)
+    gpu = replace(finished.smi.gpus[0], **sick)
+    plan = make(replace(finished, smi=replace(finished.smi, gpus=(gpu,))))
+    assert [fault["code"] for fault in plan["health"]] == [code]
+    assert plan["node"]["health"] == plan["health"]
+    told = {"problems": plan["problems"], "warnings_found": plan["warnings_found"]}
+    assert {key: value for key, value in told.items() if value} == {place: [plan["health"][0]["message"]]}
+
+
 def diffs(plan: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {entry["before_header"][: -len(" (before)")]: (entry["before"], entry["after"]) for entry in plan["diff"]}
 

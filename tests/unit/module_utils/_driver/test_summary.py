@@ -10,6 +10,7 @@ from node_builder import A40, KERNEL, bare_node, finished_node
 
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.summary import summary
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import Fault
 
 V525 = "525.147.05"
 FINISHED = finished_node(V525)
@@ -39,9 +40,11 @@ def test_a_finished_node() -> None:
 
 
 def test_a_bare_node_shows_its_gpus_by_address() -> None:
-    found = summary(bare_node(), None, ("no driver",))
+    fault = Fault("smi_not_installed", "error", "no driver", "install it")
+    slice_of_it = replace(A40, address="0000:18:00.4", virtual_function=True)
+    found = summary(replace(bare_node(), pci=(A40, slice_of_it)), None, (fault,))
     assert found["gpus"] == [{"pci_address": A40.address}]
-    assert found["problems"] == ["no driver"]
+    assert (found["problems"], found["health"]) == (["no driver. Next: install it."], [fault.to_dict()])
     missing = {"installed_version", "loaded_version", "kernel_modules", "module_build", "persistence_enabled"}
     assert {found["driver"][key] for key in missing} == {None}
     assert found["driver"]["held_packages"] == []

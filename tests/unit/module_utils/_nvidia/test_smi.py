@@ -273,7 +273,7 @@ def test_fault(rc: int, stdout: str, stderr: str, status: str, word: str) -> Non
     report = answer(rc, stdout, stderr)
     assert report.status == status
     assert word in report.message
-    assert report.message.startswith(nvidia_smi.MEANINGS[status].split(".")[0])
+    assert report.message.startswith(f"{nvidia_smi.MEANINGS[status]}. {nvidia_smi.REMEDIES[status]}.")
     assert "\n" not in report.message
     assert len(report.message) < 900
 

@@ -8,12 +8,13 @@ import pytest
 
 from ansible_collections.t9k.gpu.plugins.module_utils._report.collect import by_name, cluster, collect
 
+HOT = {"code": "hot", "severity": "error", "evidence": "it is hot", "remedy": "cool it", "gpu": {"index": 0}}
 SMI = {
     "pci_gpus": [{}],
     "gpus": [{"index": 0}],
     "driver_version": "580.1",
     "kernel_module": {"flavour": "open"},
-    "faults": ["GPU 0 is hot"],
+    "health": [HOT],
     "topology": None,
 }
 
@@ -55,14 +56,15 @@ def test_sources_in_their_order() -> None:
         "gpus": [{"index": 0}],
         "p2p": {"verdict": "ok"},
         "cluster": {"allocatable": {}, "labels": {}},
-        "problems": ["from file", "GPU 0 is hot", "from variable"],
+        "health": [HOT],
+        "problems": ["from file", "from variable"],
     }
 
 
 def test_a_host_without_gpus_has_no_fault() -> None:
-    smi = {"pci_gpus": [], "gpus": [], "faults": ["nvidia-smi is not installed"], "status": "not_installed"}
+    smi = {"pci_gpus": [], "gpus": [], "health": [HOT], "status": "not_installed"}
     node = collect("a", {"ansible_facts": {"nvidia_smi": smi}})
-    assert node["gpus"] == [] and "problems" not in node
+    assert node["gpus"] == [] and "health" not in node
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_the_plan_of_the_role_driver() -> None:
     assert collect("a", {}, None, {"name": "a", "reachable": False, "problems": []})["reachable"] is False
     smi = {"ansible_facts": {"nvidia_smi": SMI}}
     node = collect("a", smi, None, planned)
-    assert node["problems"] == ["x", "GPU 0 is hot"] and node["gpus"] == [{"index": 0}]
+    assert (node["problems"], node["health"], node["gpus"]) == (["x"], [HOT], [{"index": 0}])
     assert collect("a", {}, None, {"name": "a", "gpus": []}) == {"reachable": True, "gpus": [], "name": "a"}
 
 
