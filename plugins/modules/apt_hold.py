@@ -138,7 +138,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run, runner
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import hold as debian_hold
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package, hold_set, is_nvidia, read_status
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package, read_status
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import hold_set
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 
 if TYPE_CHECKING:
@@ -149,7 +151,7 @@ def patterns(params: dict[str, Any], packages: tuple[Package, ...]) -> list[str]
     """What was named, with the installed driver where it was asked for."""
     driver = list(hold_set(packages, params["kernel_release"] or os.uname().release)) if params["nvidia"] else []
     if params["nvidia"] and params["state"] == "unheld":
-        driver += [p.label for p in packages if p.held and is_nvidia(p.name)]
+        driver += [p.label for p in packages if p.held and names.is_driver(p.name)]
     if params["nvidia"] and params["state"] == "held" and not driver:
         raise GpuError("the installed NVIDIA driver", "no package of it", "dpkg's status file", "install it first")
     return list(dict.fromkeys([*params["name"], *driver]))
@@ -161,7 +163,7 @@ def bring(params: dict[str, Any], check_mode: bool, run: Run) -> tuple[debian_ho
     packages = read_status(root)
     wanted = patterns(params, packages)
     known = debian_hold.lookup(run, debian_hold.unknown_names(wanted, packages), root)
-    selections = debian_hold.plan(wanted, packages, params["state"], params["exclusive"], known)
+    selections = debian_hold.plan(wanted, packages, params["state"], names.is_driver if params["exclusive"] else None, known)
     if not check_mode and any(selection.changed for selection in selections):
         debian_hold.apply(run, selections, known, root, params["lock_timeout"])
         debian_hold.verify(selections, read_status(root))

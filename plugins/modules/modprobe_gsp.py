@@ -62,10 +62,13 @@ options:
       - Version of the driver that the next boot loads. By default it is read from the module on disk, then from the
         loaded one.
     type: str
-  flavour:
-    description: Kernel modules that the next boot loads. By default read like O(driver_version).
+  kernel_modules:
+    description:
+      - Kernel modules that the next boot loads. By default read like O(driver_version).
+      - The alias is the option's name in 0.1.0; elsewhere in this collection a flavour is V(server) or V(desktop).
     type: str
     choices: [open, proprietary]
+    aliases: [flavour]
   architecture:
     description:
       - Architectures of the GPUs, such as V(Ampere), for devices whose PCI id is not known. By default found from PCI
@@ -171,21 +174,23 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run, runner
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.os_release import read_os_release
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._files import apply_file, read_text, under
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import (
     DEFAULT_PATH,
     OPTION,
     GspFacts,
+    Host,
     collect,
     parse_modinfo,
-    version_key,
 )
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp.verdict import Verdict, contradictions, decide
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe as linux_modprobe
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import pci
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import proc as nvidia_proc
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import smi as nvidia_smi
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as versions
 
 ROOT = "/"
 
@@ -197,7 +202,7 @@ def check_parameters(params: dict[str, Any]) -> None:
         raise GpuError(
             f"a file named *.conf in {linux_modprobe.DIRECTORIES[0]}", params["path"], "path", "modprobe reads no other"
         )
-    if params["driver_version"] is not None and not version_key(params["driver_version"]):
+    if params["driver_version"] is not None and not versions.key(params["driver_version"]):
         raise GpuError("a driver version such as 535.183.01", params["driver_version"], "driver_version", "correct it")
 
 
@@ -206,14 +211,15 @@ def read_facts(params: dict[str, Any], run: Run) -> GspFacts:
     kernel = nvidia_proc.read(ROOT)
     report = nvidia_smi.query(run, params["smi_timeout"]) if kernel.loaded else None
     config = linux_modprobe.load(ROOT)
-    facts = collect(pci.scan(ROOT), kernel, report, config, params["path"], ROOT)
+    host = Host(read_os_release(ROOT).get("ID", ""), os.uname().release, ROOT)
+    facts = collect(pci.scan(ROOT), kernel, report, config, host, params["path"])
     name = params["module_name"] or facts.module_name
     on_disk = run(["modinfo", name])
-    version, flavour = parse_modinfo(on_disk.stdout) if on_disk.ok else (None, None)
+    version, kernel_modules = parse_modinfo(on_disk.stdout) if on_disk.ok else (None, None)
     return replace(
         facts,
         driver_version=params["driver_version"] or version or facts.driver_version,
-        flavour=params["flavour"] or flavour or facts.flavour,
+        kernel_modules=params["kernel_modules"] or kernel_modules or facts.kernel_modules,
         architectures=tuple(params["architecture"] or facts.architectures),
         mig=params["mig_wanted"] or facts.mig,
         vgpu=params["vgpu_wanted"] or facts.vgpu,
@@ -263,7 +269,7 @@ def main() -> None:
             "vgpu_wanted": {"type": "bool", "default": False},
             "path": {"type": "path", "default": DEFAULT_PATH},
             "driver_version": {"type": "str"},
-            "flavour": {"type": "str", "choices": ["open", "proprietary"]},
+            "kernel_modules": {"type": "str", "choices": ["open", "proprietary"], "aliases": ["flavour"]},
             "architecture": {"type": "list", "elements": "str"},
             "module_name": {"type": "str"},
             "smi_timeout": {"type": "int", "default": 30},

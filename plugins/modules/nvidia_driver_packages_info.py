@@ -187,6 +187,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run, runner
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import apt as debian_apt
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.os_release import read_os_release
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import Request, branches, plan
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 
@@ -208,7 +209,7 @@ def request(params: dict[str, Any]) -> Request:
 
 def answer(params: dict[str, Any], run: Run) -> dict[str, Any]:
     wanted = request(params)
-    offer = debian_apt.catalogue(run, wanted.kernel_release)
+    offer = debian_apt.catalogue(run, names.apt_pattern(wanted.kernel_release))
     if wanted.source == "local":
         offer = debian_apt.local_catalogue(run, params["directory"], offer)
     planned = plan(wanted, offer)

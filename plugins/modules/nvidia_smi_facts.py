@@ -259,8 +259,15 @@ ansible_facts:
               returned: always
               type: str
               sample: 580.159.04
-            flavour:
+            kernel_modules:
               description: V(open) or V(proprietary).
+              returned: always
+              type: str
+              sample: open
+            flavour:
+              description:
+                - The name of RV(ansible_facts.nvidia_smi.kernel_module.kernel_modules) in 0.1.0.
+                - Deprecated, and gone in 1.0.0. A flavour is V(server) or V(desktop) elsewhere in this collection.
               returned: always
               type: str
               sample: open

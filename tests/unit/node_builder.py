@@ -130,10 +130,10 @@ def _reboot(state: NodeState, _step: Step) -> NodeState:
     facts, driver = state.gsp_facts, state.driver
     if driver is None:
         return replace(state, kernel_module=KernelModule(False), smi=bare_node().smi,
-                       gsp_facts=replace(facts, loaded=False, driver_version=None, flavour=None, running_gsp=None))  # fmt: skip
+                       gsp_facts=replace(facts, loaded=False, driver_version=None, kernel_modules=None, running_gsp=None))  # fmt: skip
     module = KernelModule(True, driver.driver_version, driver.kernel_modules)
     running = not facts.settings or facts.settings[-1].value != "0"
-    after = replace(facts, loaded=True, driver_version=driver.driver_version, flavour=driver.kernel_modules,
+    after = replace(facts, loaded=True, driver_version=driver.driver_version, kernel_modules=driver.kernel_modules,
                     running_gsp=running, params_value=facts.settings[-1].value if facts.settings else "18")  # fmt: skip
     return replace(state, kernel_module=module, smi=_smi(driver.driver_version), gsp_facts=after)
 

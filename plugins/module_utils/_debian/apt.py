@@ -17,13 +17,6 @@ from ansible_collections.t9k.gpu.plugins.module_utils._command import Result, Ru
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.version import compare, sort_key
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 
-#: The names in question as one anchored expression: apt walks all its packages once for each, and takes an
-#: unanchored glob for an expression that matches in the middle of names.
-_NAMES = (
-    "^(nvidia-|libnvidia-|lib(cuda|cudadebugger|nvcuvid|nvoptix|xnvctrl)[0-9]|lib(gl|egl|gles|glx|gl1)-nvidia"
-    "|xserver-xorg-video-nvidia|firmware-nvidia-|cuda-drivers"
-    "|linux-(modules|objects|signatures)-nvidia-(.*-)?{release}$|linux-headers-{release}$)"
-)
 _RELATION = re.compile(r"(?P<name>[^\s:(]+)(?::\S+)?\s*(?:\((?P<relation>[<>=]+)\s*(?P<version>[^)\s]+)\s*\))?")
 _INST = re.compile(r"Inst (?P<name>\S+)(?: \[(?P<before>[^\]]+)\])? \((?P<after>\S+) ")
 _REMV = re.compile(r"(?:Remv|Purg) (?P<name>\S+)(?: \[(?P<before>[^\]]+)\])?")
@@ -77,9 +70,8 @@ def make_catalogue(entries: Iterable[Available], candidates: Mapping[str, str] |
     return Catalogue(ordered, {**newest, **(candidates or {})})
 
 
-def catalogue(run: Run, kernel_release: str) -> Catalogue:
-    """What apt knows of the driver's packages, and of the modules and headers of this kernel."""
-    pattern = _NAMES.format(release=re.sub(r"([.+])", r"\\\1", kernel_release))
+def catalogue(run: Run, pattern: str) -> Catalogue:
+    """Return what apt knows of the packages whose names fit an expression."""
     native = _checked(run(["dpkg", "--print-architecture"], timeout_s=10)).stdout.strip()
     shown = _checked(run(["apt-cache", "show", pattern], timeout_s=120)).stdout
     policy = parse_policy(_checked(run(["apt-cache", "policy", pattern], timeout_s=120)).stdout, native)

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What dpkg knows, read from its own files, and which of it is the NVIDIA driver.
+"""Read what dpkg knows from its own files.
 
 No command is run: a status file of 2,000 packages takes a few milliseconds, ``dpkg-query`` many times that.
 Private: subject to change without notice.
@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable
 
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text, under
@@ -23,31 +24,6 @@ _INSTALLED = frozenset({"installed", "triggers-awaited", "triggers-pending"})
 #: States in which the package has no files on the system.
 _ABSENT = frozenset({"not-installed", "config-files"})
 
-#: The names of driver packages: Ubuntu's, Debian's, and those of NVIDIA's own repository.
-_NVIDIA = re.compile(
-    r"""
-      (?:lib)?nvidia-.+
-    | lib(?:cuda|cudadebugger|nvcuvid|nvoptix|xnvctrl)\d+(?:-.+)?
-    | lib(?:gl|egl|gles|glx|gl1|gles1|gles2)-nvidia.*
-    | linux-(?:modules|objects|signatures)-nvidia-.+
-    | xserver-xorg-video-nvidia.*
-    | firmware-nvidia-.+
-    | cuda-drivers.*
-    """,
-    re.VERBOSE,
-)
-#: Names of that form that are released apart from the driver: the container runtime's tools, the CUDA toolkit,
-#: nouveau's firmware.
-_NOT_DRIVER = re.compile(
-    r"""
-      (?:lib)?nvidia-container.*
-    | nvidia-(?:docker|cuda-(?!mps)|cudnn|cg-|fs|gds|nsight|openjdk|profiler|visual-profiler|opencl-dev|vaapi).*
-    | lib.+-dev
-    | firmware-nvidia-graphics
-    """,
-    re.VERBOSE,
-)
-_PREBUILT = re.compile(r"linux-(?:modules|objects|signatures)-nvidia-.+?(?:-(?P<release>\d+\.\d+\.\d+-\d+-[a-z].*))?")
 _FIELDS = ("Status", "Architecture", "Version", "Multi-Arch")
 
 
@@ -139,31 +115,16 @@ def _field(stanza: str, name: str) -> str:
     return stanza[start : end if end >= 0 else None].strip()
 
 
-def is_nvidia(name: str) -> bool:
-    """Whether a package of this name belongs to the driver, and so to what is held with it."""
-    return bool(_NVIDIA.fullmatch(name)) and not _NOT_DRIVER.fullmatch(name)
+def kernel_packages(packages: Iterable[Package], releases: set[str], aside: Callable[[str], bool]) -> set[str]:
+    """Return the labels of what is there of these kernels, with every metapackage that would bring the next one.
 
-
-def hold_set(packages: Iterable[Package], kernel_release: str) -> tuple[str, ...]:
-    """What must be held so that no part of the installed driver moves alone, as dpkg's labels.
-
-    Where the kernel modules are pre-built, a new kernel would come without them: then the kernel they are for, the
-    running one, and the metapackages that would bring the next one belong to the set.
+    ``aside``: names that begin like a kernel's and are something else.
     """
-    present = [p for p in packages if p.present]
-    chosen = {p.label for p in present if is_nvidia(p.name)}
-    prebuilt = [match for match in (_PREBUILT.fullmatch(p.name) for p in present) if match]
-    if prebuilt:
-        releases = {kernel_release, *(match["release"] for match in prebuilt if match["release"])}
-        chosen.update(_kernels(present, releases))
-    return tuple(sorted(chosen))
-
-
-def _kernels(present: list[Package], releases: set[str]) -> set[str]:
     kinds = ("image", "image-unsigned", "modules", "modules-extra", "headers")
     exact = {f"linux-{kind}-{release}" for kind in kinds for release in releases}
+    present = [package for package in packages if package.present]
     names = {p.name for p in present if p.name in exact}
-    metas = {p.name: _depended(p) for p in present if p.name.startswith("linux-") and not is_nvidia(p.name)}
+    metas = {p.name: _depended(p) for p in present if p.name.startswith("linux-") and not aside(p.name)}
     while True:
         more = {name for name, wanted in metas.items() if wanted & names} - names
         if not more:

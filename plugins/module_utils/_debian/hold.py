@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Callable
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Result, Run
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import ADMIN_DIR, Package, is_nvidia
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import ADMIN_DIR, Package
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.lock import run_unlocked
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._files import under
@@ -59,12 +59,13 @@ def plan(
     patterns: Sequence[str],
     packages: Sequence[Package],
     state: str,
-    exclusive: bool = False,
+    others: Callable[[str], bool] | None = None,
     known: Sequence[Package] = (),
 ) -> tuple[Selection, ...]:
     """The selection of every package in question, changed or not.
 
     ``packages``  dpkg's database
+    ``others``    which held packages besides are to be released, by their names
     ``known``     what apt knows of the names that dpkg does not
     """
     everything = [*packages, *known]
@@ -74,9 +75,9 @@ def plan(
         wanted = [_selection(package, "hold") for package in chosen]
     else:
         wanted = [_released(package) for package in chosen if package.held or package.present]
-    if exclusive:
+    if others is not None:
         taken = {package.spec for package in chosen}
-        wanted += [_released(p) for p in packages if p.held and is_nvidia(p.name) and p.spec not in taken]
+        wanted += [_released(p) for p in packages if p.held and others(p.name) and p.spec not in taken]
     return tuple(sorted(wanted, key=lambda selection: selection.label))
 
 

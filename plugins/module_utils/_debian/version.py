@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Versions of Debian packages: their order, their relations, and the driver's version in them.
+"""Order versions of Debian packages, and judge their relations.
 
 Private: subject to change without notice.
 """
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import re
 from functools import cmp_to_key, lru_cache
-
-_DRIVER = re.compile(r"\d+\.\d+(?:\.\d+)?")
 
 
 def compare(left: str, right: str) -> int:
@@ -74,14 +72,3 @@ def satisfies(version: str, relation: str, wanted: str) -> bool:
         ">=": order >= 0,
         ">": order >= 0,
     }[relation]
-
-
-def driver_version(version: str) -> str | None:
-    """``525.147.05`` of ``525.147.05-0ubuntu0.20.04.1``; None where the version is not a driver's (a date, say)."""
-    match = _DRIVER.match(_parts(version)[1])
-    return match.group() if match else None
-
-
-def branch(version: str) -> str:
-    """``525`` of ``525.147.05-0ubuntu0.20.04.1``."""
-    return (driver_version(version) or "").partition(".")[0]

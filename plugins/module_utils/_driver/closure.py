@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Available, Catalogue, Relation
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import is_nvidia
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.version import driver_version, satisfies
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.version import satisfies
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.version import driver_version
 
 
 def fulfils(entry: Available, relation: Relation) -> bool:
@@ -56,7 +57,7 @@ def _choose(
         fitting = [e for e in catalogue.versions(relation[0]) if all(fulfils(e, bound) for bound in bounds)]
         same = [entry for entry in fitting if driver_version(entry.version) == version]
         offered = (same or fitting) or _providers(relation, needed_by, catalogue, version)
-        if offered and is_nvidia(offered[0].name) and offered[0].name not in chosen:
+        if offered and names.is_driver(offered[0].name) and offered[0].name not in chosen:
             return offered[0]
     return None
 

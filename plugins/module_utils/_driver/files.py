@@ -7,6 +7,7 @@ Private: subject to change without notice.
 
 from __future__ import annotations
 
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import DEFAULT_PATH
 from ansible_collections.t9k.gpu.plugins.module_utils._linux.modprobe import BLACKLIST_PATH
 from ansible_collections.t9k.gpu.plugins.module_utils._linux.systemd_unit import DEFAULT_DROP_IN
@@ -26,20 +27,6 @@ PERSISTENCE = f"/etc/systemd/system/nvidia-persistenced.service.d/{DEFAULT_DROP_
 #: What removing the driver takes away with it.
 OURS = (BLACKLIST_PATH, DEFAULT_PATH, PREFERENCES, UNATTENDED, SOURCES, *KEYRINGS, PERSISTENCE, REBOOT_MARK)
 
-#: Package names that belong to the driver, in apt's glob form.
-_PACKAGES = (
-    "nvidia-*",
-    "libnvidia-*",
-    "libcuda1*",
-    "libnvcuvid*",
-    "libnvoptix*",
-    "firmware-nvidia-gsp*",
-    "linux-objects-nvidia-*",
-    "linux-signatures-nvidia-*",
-    "linux-modules-nvidia-*",
-    "xserver-xorg-video-nvidia*",
-)
-
 
 def preferences(driver_version: str) -> str:
     """An apt pin of the driver's family to one upstream version, above every archive's own priority.
@@ -48,9 +35,9 @@ def preferences(driver_version: str) -> str:
     leaves them alone. The version is an expression: a glob with a star at both ends matches nothing, since apt takes the
     last one for a prefix match and the first one literally.
     """
-    names = " ".join(name for name in _PACKAGES if not name.startswith("linux-"))
+    driver = " ".join(name for name in names.GLOBS if not name.startswith("linux-"))
     version = driver_version.replace(".", r"\.")
-    return f"{HEADER}Package: {names}\nPin: version /^([0-9]+:)?{version}-/\nPin-Priority: 1001\n"
+    return f"{HEADER}Package: {driver}\nPin: version /^([0-9]+:)?{version}-/\nPin-Priority: 1001\n"
 
 
 def unattended() -> str:
@@ -58,6 +45,6 @@ def unattended() -> str:
 
     The container toolkit shares the prefix, but its fixes must not wait for the driver.
     """
-    stems = (name.rstrip("*") for name in _PACKAGES)
+    stems = (name.rstrip("*") for name in names.GLOBS)
     lines = "".join(f'    "{stem}{"(?!container)" if stem.endswith("nvidia-") else ""}";\n' for stem in stems)
     return f"{HEADER.replace('#', '//', 1)}Unattended-Upgrade::Package-Blacklist {{\n{lines}}};\n"

@@ -11,16 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Available, Catalogue, make_catalogue
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.version import branch, driver_version
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.closure import closure, fulfils
-from ansible_collections.t9k.gpu.plugins.module_utils._driver.naming import (
-    CUDA_ORIGIN,
-    DRIVER_NAME,
-    SUPPORTED,
-    Naming,
-    namings,
-)
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.names import Naming
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.version import branch, driver_version
 
 
 @dataclass(frozen=True)
@@ -92,9 +87,9 @@ def plan(request: Request, catalogue: Catalogue) -> PackagePlan:
 
 
 def _refuse_system(request: Request) -> None:
-    if request.os_version not in SUPPORTED.get(request.os_id, ()):
+    if request.os_id not in names.DISTRIBUTIONS:
         raise GpuError(
-            "a supported system: " + ", ".join(f"{name} {v}" for name, vs in SUPPORTED.items() for v in vs),
+            f"a system whose packages are known: {', '.join(names.DISTRIBUTIONS)}",
             f"{request.os_id} {request.os_version}",
             "/etc/os-release",
             "install one of these systems, or install the driver by hand",
@@ -116,7 +111,7 @@ def _of_source(request: Request, catalogue: Catalogue) -> Catalogue:
 
 
 def _from_cuda(entry: Available) -> bool:
-    return any(CUDA_ORIGIN.search(origin) for origin in entry.origins)
+    return any(names.CUDA_ORIGIN.search(origin) for origin in entry.origins)
 
 
 def _fill(template: str, request: Request) -> str:
@@ -127,7 +122,7 @@ def _fill(template: str, request: Request) -> str:
 
 def _driver(request: Request, offer: Catalogue) -> tuple[Request, Naming, Available, list[str]]:
     """The package that carries the driver's version, transitional packages followed to where they lead."""
-    for naming in namings(request.os_id, request.flavour, request.source):
+    for naming in names.namings(request.os_id, request.flavour, request.source):
         name = _fill(naming.driver, request)
         found = [
             e for e in offer.versions(name) if _is_branch(e, name, request) and request.kernel_modules in naming.dkms
@@ -172,7 +167,7 @@ def _refuse_version(request: Request, name: str, found: list[Available]) -> None
 
 def _follow(request: Request, offer: Catalogue, entry: Available) -> tuple[Request, Naming, Available, list[str]]:
     for name, _relation, _version in (relation for group in entry.depends for relation in group):
-        match = DRIVER_NAME.fullmatch(name)
+        match = names.METAPACKAGE.fullmatch(name)
         if match and match["branch"] and match["branch"] != request.branch:
             onward = replace(request, branch=match["branch"], flavour="server" if match["server"] else "desktop")
             request, naming, driver, notes = _driver(onward, offer)
@@ -189,7 +184,7 @@ def branches(offer: Catalogue) -> tuple[str, ...]:
     """Every branch on offer with its own driver, such as ``535`` and ``535-server``; transitional ones left out."""
     found = set()
     for name, entries in offer.entries.items():
-        match = DRIVER_NAME.fullmatch(name)
+        match = names.METAPACKAGE.fullmatch(name)
         if match:
             suffix = match["server"] or ""
             found |= {(match["branch"] or branch(e.version)) + suffix for e in entries if not e.transitional}
@@ -232,7 +227,7 @@ def _prebuilt(request: Request, offer: Catalogue, naming: Naming, version: str) 
 
 def _fits(module: Available, offer: Catalogue, version: str) -> bool:
     """The modules' package names the driver only through its bounds on the common files."""
-    bounds = [r for group in module.depends for r in group if r[0].startswith("nvidia-kernel-common-")]
+    bounds = [r for group in module.depends for r in group if r[0].startswith(names.KERNEL_COMMON)]
     commons = [
         e for name in {r[0] for r in bounds} for e in offer.versions(name) if driver_version(e.version) == version
     ]
@@ -245,17 +240,17 @@ def _without_dkms(
     dkms = _fill(naming.dkms[request.kernel_modules], request)
     if not any(entry.name == dkms for entry in closure(roots, offer, version)):
         return roots
-    names = [_fill(name, request) for name in naming.no_dkms]
-    if request.flavour != "server" or not all(offer.versions(name) for name in names):
+    without = [_fill(name, request) for name in naming.no_dkms]
+    if request.flavour != "server" or not all(offer.versions(name) for name in without):
         return roots
-    return [*(_at(offer, name, version, request) for name in names), roots[-1]]
+    return [*(_at(offer, name, version, request) for name in without), roots[-1]]
 
 
 def _at(offer: Catalogue, name: str, version: str, request: Request) -> Available:
     """The package at the driver's version; one that is released apart from the driver at apt's candidate."""
     found = offer.versions(name)
     same = [entry for entry in found if driver_version(entry.version) == version]
-    apart = [entry for entry in found if name == "nvidia-persistenced"]
+    apart = [entry for entry in found if name == names.APART]
     if same or apart:
         return (same or apart)[0]
     raise GpuError(

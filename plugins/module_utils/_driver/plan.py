@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.t9k.gpu.plugins.module_utils._debian import dpkg as debian_dpkg
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, parse
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import PackagePlan
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
@@ -76,7 +77,7 @@ def _present(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]
 
 
 def _broken_packages(state: NodeState) -> Iterator[Step]:
-    broken = sorted(p.name for p in state.packages if debian_dpkg.is_nvidia(p.name) and p.present and not p.installed)
+    broken = sorted(p.name for p in state.packages if names.is_driver(p.name) and p.present and not p.installed)
     if broken:
         yield Step("repair", f"dpkg was interrupted: {', '.join(broken)} half installed", disturbs=True)
 
@@ -122,15 +123,15 @@ def _install(state: NodeState, target: Target) -> Iterator[Step]:
 
 
 def _hold(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
-    names = set(debian_dpkg.hold_set(state.packages, state.system.kernel_release))
+    holding = set(driver_installed.hold_set(state.packages, state.system.kernel_release))
     held = {package.label for package in state.packages if package.held}
-    loose = sorted(names - held)
+    loose = sorted(holding - held)
     if wanted.hold and target.packages is not None:
         yield Step("hold", f"the packages of driver {target.driver_version} must not drift", data={"state": "held"})
     elif wanted.hold and loose:
         yield Step("hold", f"not held: {', '.join(loose)}", data={"state": "held"})
-    elif not wanted.hold and held & names:
-        yield Step("hold", f"held, but no hold is wanted: {', '.join(sorted(held & names))}", data={"state": "unheld"})
+    elif not wanted.hold and held & holding:
+        yield Step("hold", f"held, but no hold is wanted: {', '.join(sorted(held & holding))}", data={"state": "unheld"})
 
 
 def gsp_verdict(state: NodeState, wanted: Wanted, target: Target) -> gsp_decision.Verdict:
@@ -139,7 +140,7 @@ def gsp_verdict(state: NodeState, wanted: Wanted, target: Target) -> gsp_decisio
     coming = replace(
         facts,
         driver_version=target.driver_version,
-        flavour=target.kernel_modules,
+        kernel_modules=target.kernel_modules,
         mig=facts.mig or wanted.mig,
         vgpu=facts.vgpu or wanted.vgpu,
     )
@@ -149,7 +150,7 @@ def gsp_verdict(state: NodeState, wanted: Wanted, target: Target) -> gsp_decisio
 def _gsp_option(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
     verdict = gsp_verdict(state, wanted, target)
     if verdict.action in ("write", "remove"):
-        data = {"mode": wanted.gsp, "driver_version": target.driver_version, "flavour": target.kernel_modules}
+        data = {"mode": wanted.gsp, "driver_version": target.driver_version, "kernel_modules": target.kernel_modules}
         yield Step("gsp", verdict.reason, data=data)
 
 
@@ -201,19 +202,19 @@ def _reboot_reason(state: NodeState, verdict: gsp_decision.Verdict | None) -> st
         return f"driver {installed} is installed but not loaded"
     if state.kernel_module.version != installed:
         return f"driver {state.kernel_module.version} is loaded, {installed} is installed"
-    if state.kernel_module.flavour not in (None, state.driver.kernel_modules):
-        return f"{state.kernel_module.flavour} modules are loaded, {state.driver.kernel_modules} ones are installed"
+    if state.kernel_module.kernel_modules not in (None, state.driver.kernel_modules):
+        return f"{state.kernel_module.kernel_modules} modules are loaded, {state.driver.kernel_modules} ones are installed"
     return verdict.reboot_reason if verdict is not None and verdict.reboot_needed else None
 
 
 def _reboot(state: NodeState, changes: list[Step], wanted: Wanted, target: Target | None) -> str | None:
     """The kernel takes modules and their options at boot, so what changes them ends in a reboot."""
-    names = {step.name for step in changes}
-    if "install" in names:
+    doing = {step.name for step in changes}
+    if "install" in doing:
         return "the new driver is loaded at boot"
-    if "remove" in names:
+    if "remove" in doing:
         return "the removed driver is still loaded" if state.kernel_module.loaded else None
-    if "gsp" in names and state.kernel_module.loaded:
+    if "gsp" in doing and state.kernel_module.loaded:
         return "the kernel module takes its options at boot"
     if not changes and rebooted_in_vain(state, wanted, target):
         return None
@@ -221,7 +222,7 @@ def _reboot(state: NodeState, changes: list[Step], wanted: Wanted, target: Targe
 
 
 def _mark(state: NodeState, wanted: Wanted, target: Target | None) -> str:
-    """What a reboot was for: the driver and its flavour, its GSP option, and the boot that it ends."""
+    """What a reboot was for: the driver and its kind of kernel modules, its GSP option, and the boot that it ends."""
     if target is None:
         return f"none default {state.system.boot_id}"
     driver = f"{target.driver_version}/{target.kernel_modules}"
@@ -244,10 +245,10 @@ def pending_reboot(state: NodeState, wanted: Wanted, target: Target | None, plan
 
 
 def _absent(state: NodeState) -> Iterator[Step]:
-    names = sorted(p.label for p in state.packages if debian_dpkg.is_nvidia(p.name) and p.status != "not-installed")
-    if names:
-        data = {"packages": names, "release": _held_kernels(state)}
-        yield Step("remove", f"{len(names)} packages of the driver are there", disturbs=True, data=data)
+    going = sorted(p.label for p in state.packages if names.is_driver(p.name) and p.status != "not-installed")
+    if going:
+        data = {"packages": going, "release": _held_kernels(state)}
+        yield Step("remove", f"{len(going)} packages of the driver are there", disturbs=True, data=data)
     left = {path: _without_ours(state, path) for path in driver_files.OURS}
     ours = [path for path, text in left.items() if text != state.files[path]]
     if ours:
@@ -259,8 +260,8 @@ def _absent(state: NodeState) -> Iterator[Step]:
 
 def _held_kernels(state: NodeState) -> list[str]:
     """Kernels held for the sake of pre-built modules: known only as long as those modules are there."""
-    names = set(debian_dpkg.hold_set(state.packages, state.system.kernel_release))
-    return sorted(p.label for p in state.packages if p.held and p.label in names and not debian_dpkg.is_nvidia(p.name))
+    holding = set(driver_installed.hold_set(state.packages, state.system.kernel_release))
+    return sorted(p.label for p in state.packages if p.held and p.label in holding and not names.is_driver(p.name))
 
 
 def _without_ours(state: NodeState, path: str) -> str | None:

@@ -108,7 +108,7 @@ def read(run: Run, smi_timeout_s: int, root: str = "/") -> NodeState | None:
         persistenced=systemd_unit.load(PERSISTENCED, root),
         persistenced_enabled=under(root, f"/etc/systemd/system/multi-user.target.wants/{PERSISTENCED}").is_symlink(),
         gsp_facts=gsp_facts.collect(
-            pci, kernel_module, smi, modprobe.load(root), root=root, kernel_release=system.kernel_release
+            pci, kernel_module, smi, modprobe.load(root), gsp_facts.Host(system.os_id, system.kernel_release, root)
         ),
         modprobe_mtime=_newest(under(root, path) for path in (modprobe.BLACKLIST_PATH, gsp_facts.DEFAULT_PATH)),
         files={path: read_text(under(root, path)) for path in _OUR_FILES},

@@ -23,7 +23,7 @@ def summary(state: NodeState, reboot_pending: str | None, health: tuple[Fault, .
         "driver": {
             "installed_version": state.driver.driver_version if state.driver else None,
             "loaded_version": state.kernel_module.version,
-            "kernel_modules": state.kernel_module.flavour or (state.driver.kernel_modules if state.driver else None),
+            "kernel_modules": state.kernel_module.kernel_modules or (state.driver.kernel_modules if state.driver else None),
             "module_build": state.driver.module_build if state.driver else None,
             "gsp_enabled": _shared([gpu.gsp_enabled for gpu in state.smi.gpus]),
             "persistence_enabled": _shared([gpu.persistence_enabled for gpu in state.smi.gpus]),

@@ -14,12 +14,12 @@ from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import apt as debian_apt
-from ansible_collections.t9k.gpu.plugins.module_utils._debian import dpkg as debian_dpkg
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import preview as debian_preview
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import sources as debian_sources
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import packages as driver_packages
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import InstalledDriver
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import PackagePlan
@@ -27,6 +27,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import pci
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as versions
 
 #: Architectures that only the open kernel modules drive.
 OPEN_ONLY = ("Blackwell",)
@@ -69,7 +70,7 @@ def kernel_modules(state: NodeState, wanted: Wanted, branch: str) -> str:
 def branch_of(state: NodeState, wanted: Wanted, supported_os: Mapping[str, Any]) -> str:
     """The version's own branch, the one asked for, the one installed, or the table's for this system; in this order."""
     if wanted.version:
-        return wanted.version.rsplit(":", 1)[-1].split(".", 1)[0]
+        return versions.branch(wanted.version) or wanted.version
     installed = state.driver.branch if state.driver else ""
     return str(wanted.branch or installed or supported_os.get("branch", ""))
 
@@ -79,7 +80,7 @@ def satisfied(driver: InstalledDriver | None, state: NodeState, wanted: Wanted, 
     if driver is None or not driver.serves(state.system.kernel_release):
         return False
     if wanted.version:
-        right = driver_installed.upstream(wanted.version) == driver.driver_version
+        right = versions.driver_version(wanted.version) == driver.driver_version
     else:
         right = driver.branch == branch
     builds = wanted.module_build in ("auto", driver.module_build)
@@ -88,8 +89,8 @@ def satisfied(driver: InstalledDriver | None, state: NodeState, wanted: Wanted, 
 
 
 def flavour_of(driver: InstalledDriver, state: NodeState, wanted: Wanted) -> str | None:
-    """Only Ubuntu's own packages of kernel modules have the flavour in their names."""
-    if state.system.os_id != "ubuntu" or wanted.source.kind != "distribution":
+    """Return server or desktop; None where package names do not tell."""
+    if not names.names_flavour(state.system.os_id, wanted.source.kind):
         return None
     return "server" if driver.server else "desktop"
 
@@ -137,13 +138,12 @@ def _packages(
     run: Run, state: NodeState, request: driver_packages.Request, wanted: Wanted
 ) -> tuple[PackagePlan, tuple[str, ...], Transaction]:
     """The plan, what must go for it, and what apt says that does: conflicts show here, before anything changes."""
-    offer = debian_apt.catalogue(run, request.kernel_release)
+    offer = debian_apt.catalogue(run, names.apt_pattern(request.kernel_release))
     if wanted.source.kind == "local":
         offer = debian_apt.local_catalogue(run, wanted.source.directory or "", offer)
     plan = driver_packages.plan(request, offer)
     plan = replace(plan, notes=(*plan.notes, *_no_way_back(state, offer)))
-    names = [package.partition("=")[0] for package in plan.packages]
-    leaving = driver_installed.leaving(state.packages, names)
+    leaving = driver_installed.leaving(state.packages, [package.partition("=")[0] for package in plan.packages])
     if plan.faults:
         return plan, leaving, Transaction()
     return plan, leaving, debian_apt.transaction(run, [*plan.install, *(f"{name}-" for name in leaving)])
@@ -151,7 +151,7 @@ def _packages(
 
 def _no_way_back(state: NodeState, offer: debian_apt.Catalogue) -> Iterator[str]:
     """A warning where the installed driver could not be installed again, were its successor to fail."""
-    installed = [p for p in state.packages if p.installed and debian_dpkg.is_nvidia(p.name)]
+    installed = [p for p in state.packages if p.installed and names.is_driver(p.name)]
     lost = [p.name for p in installed if not _on_offer(offer, p.name, p.version)]
     if state.driver is not None and lost:
         yield (

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -30,15 +29,18 @@ UNKNOWN = "unknown"
 _MODULE_FILE = re.compile(r"/(nvidia(?:-(?:current|tesla|legacy)(?:-(?!uvm|drm|modeset|peermem)\w+)*)?)\.ko[.\w]*:")
 
 
-def version_key(version: str) -> tuple[int, ...]:
-    """``525.105.17`` or a package's ``525.105.17-0ubuntu1`` as numbers."""
-    match = re.match(r"(?:\d+:)?(\d+(?:\.\d+)*)", version)
-    return tuple(int(part) for part in match[1].split(".")) if match else ()
-
-
 def family(architecture: str) -> str:
     """``Ada Lovelace`` (nvidia-smi) is ``Ada``."""
     return (architecture.split() or [UNKNOWN])[0]
+
+
+@dataclass(frozen=True)
+class Host:
+    """The system around the driver: the ID of its os-release, its running kernel, and where its files are."""
+
+    os_id: str
+    kernel_release: str
+    root: str = "/"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class GspFacts:
     """What the decision rests on. ``architectures``: one for each GPU; ``params_value``: of the loaded driver."""
 
     driver_version: str | None = None
-    flavour: str | None = None
+    kernel_modules: str | None = None
     architectures: tuple[str, ...] = ()
     mig: bool = False
     vgpu: bool = False
@@ -79,25 +81,24 @@ def running_gsp(states: Iterable[bool | None]) -> bool | None:
     return any(known) if known else None
 
 
-def real_module_name(config: Config, kernel_release: str, root: str = "/") -> str:
-    """The kernel module's name on this host, best witness first: modprobe's install line, the modules that the running
-    kernel has, the distribution (Debian builds ``nvidia-current``)."""
+def real_module_name(config: Config, system: Host) -> str:
+    """Return the kernel module's name on this host, best witness first: modprobe's install line, the modules that the
+    running kernel has, the distribution (Debian builds ``nvidia-current``)."""
     named = config.real_name("nvidia")
     if named:
         return named
-    index = read_text(under(root, f"/lib/modules/{kernel_release}/modules.dep")) or ""
+    index = read_text(under(system.root, f"/lib/modules/{system.kernel_release}/modules.dep")) or ""
     found = _MODULE_FILE.search(index)
     if found:
         return found[1]
-    is_debian = re.search(r"^ID=\"?debian\"?$", read_text(under(root, "/etc/os-release")) or "", re.MULTILINE)
-    return "nvidia-current" if is_debian else "nvidia"
+    return "nvidia-current" if system.os_id == "debian" else "nvidia"
 
 
-def initramfs_older(path: str, kernel_release: str, root: str = "/") -> bool:
-    """Whether the running kernel's initramfs was made before our file was last written, so that it lacks it."""
+def initramfs_older(path: str, system: Host) -> bool:
+    """Tell whether the running kernel's initramfs was made before our file was last written, so that it lacks it."""
     try:
-        image = under(root, f"/boot/initrd.img-{kernel_release}").stat()
-        return image.st_mtime < under(root, path).stat().st_mtime
+        image = under(system.root, f"/boot/initrd.img-{system.kernel_release}").stat()
+        return image.st_mtime < under(system.root, path).stat().st_mtime
     except OSError:
         return False
 
@@ -107,21 +108,19 @@ def collect(
     kernel: KernelModule,
     report: SmiReport | None,
     config: Config,
+    system: Host,
     path: str = DEFAULT_PATH,
-    root: str = "/",
-    kernel_release: str | None = None,
 ) -> GspFacts:
-    """The facts of a host as others read it; what the user states over them is for ``dataclasses.replace``."""
-    release = kernel_release or os.uname().release
+    """Return the facts of a host as others read it; what the user states over them is for ``dataclasses.replace``."""
     gpus = report.gpus if report else ()
-    module_name = real_module_name(config, release, root)
+    module_name = real_module_name(config, system)
     states = {address: information.gsp_enabled for address, information in kernel.gpus.items()}
     for gpu in gpus:
         if gpu.gsp_enabled is not None:
             states[gpu.pci_address or gpu.uuid or str(gpu.index)] = gpu.gsp_enabled
     return GspFacts(
         driver_version=kernel.version,
-        flavour=kernel.flavour,
+        kernel_modules=kernel.kernel_modules,
         architectures=tuple(device.architecture or UNKNOWN for device in devices if device.is_gpu),
         mig=any(gpu.mig_mode_current or gpu.mig_mode_pending for gpu in gpus),
         vgpu=any("vgpu" in (gpu.virtualization_mode or "").lower() for gpu in gpus),
@@ -131,13 +130,13 @@ def collect(
         module_name=module_name,
         path=path,
         settings=config.settings((module_name, "nvidia"), OPTION),
-        initramfs_older=initramfs_older(path, release, root),
+        initramfs_older=initramfs_older(path, system),
     )
 
 
 def parse_modinfo(text: str) -> tuple[str | None, str | None]:
-    """Version and flavour of the module on disk: the open one is licensed ``Dual MIT/GPL``, the other ``NVIDIA``."""
+    """Return version and kind of the module on disk: the open one is licensed ``Dual MIT/GPL``, the other ``NVIDIA``."""
     fields = {key: value.strip() for key, _colon, value in (line.partition(":") for line in text.splitlines())}
     licence = fields.get("license", "")
-    flavour = "open" if "MIT" in licence or "GPL" in licence else "proprietary" if "NVIDIA" in licence else None
-    return fields.get("version") or None, flavour
+    kind = "open" if "MIT" in licence or "GPL" in licence else "proprietary" if "NVIDIA" in licence else None
+    return fields.get("version") or None, kind

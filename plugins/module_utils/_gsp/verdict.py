@@ -23,9 +23,9 @@ from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import (
     UNKNOWN,
     GspFacts,
     family,
-    version_key,
 )
 from ansible_collections.t9k.gpu.plugins.module_utils._linux.modprobe import COMMAND_LINE, Setting
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as versions
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def contradictions(facts: GspFacts, value: str | None) -> tuple[Setting, ...]:
 def obstacle(facts: GspFacts) -> tuple[str, str, str] | None:
     """Why GSP must stay on: what was found, where, and what to do. None where it may be switched off."""
     foreign = [a for a in facts.architectures if family(a) not in (*SWITCHABLE, *BEFORE_GSP)]
-    if facts.flavour == "open":
+    if facts.kernel_modules == "open":
         return (
             "open kernel modules, which always use GSP and ignore the option",
             "/proc/driver/nvidia/version or the packages",
@@ -84,12 +84,12 @@ def obstacle(facts: GspFacts) -> tuple[str, str, str] | None:
     if facts.mig or facts.vgpu:
         kind = "MIG" if facts.mig else "vGPU"
         return (f"{kind} is wanted or on", "options or nvidia-smi", f"use mode auto or enabled, or give up {kind}")
-    if facts.flavour is None or facts.driver_version is None:
-        missing = "flavour" if facts.driver_version else "version"
+    if facts.kernel_modules is None or facts.driver_version is None:
+        missing = "kind of kernel modules" if facts.driver_version else "version"
         return (
             f"no driver whose {missing} is known",
             "/proc/driver/nvidia/version and modinfo",
-            "install the driver first, or give driver_version and flavour",
+            "install the driver first, or give driver_version and kernel_modules",
         )
     return None
 
@@ -100,7 +100,7 @@ def pointless(facts: GspFacts) -> str | None:
         return "no NVIDIA GPU was found"
     if all(family(a) in BEFORE_GSP for a in facts.architectures):
         return "the GPUs are older than Turing and have no GSP"
-    if facts.driver_version and version_key(facts.driver_version) < FIRST_WITH_OPTION:
+    if facts.driver_version and versions.key(facts.driver_version) < FIRST_WITH_OPTION:
         return f"driver {facts.driver_version} is older than 510 and does not know the option"
     return None
 
@@ -108,12 +108,12 @@ def pointless(facts: GspFacts) -> str | None:
 def always_on(facts: GspFacts) -> bool:
     """Where GSP cannot be switched at all."""
     newer = (family(a) not in (*SWITCHABLE, *BEFORE_GSP, UNKNOWN) for a in facts.architectures)
-    return facts.flavour == "open" or any(newer)
+    return facts.kernel_modules == "open" or any(newer)
 
 
 def default_gsp(facts: GspFacts) -> bool | None:
     """What the driver does when nobody says anything; None where that depends on the board."""
-    by_version = facts.driver_version is not None and version_key(facts.driver_version) >= DEFAULT_ON
+    by_version = facts.driver_version is not None and versions.key(facts.driver_version) >= DEFAULT_ON
     return True if always_on(facts) or by_version else None
 
 
@@ -143,7 +143,7 @@ def _auto(facts: GspFacts) -> Verdict:
         return Verdict("none", None, facts.module_name, useless)
     if hindrance:
         return _default(facts, f"GSP stays as the driver has it: {hindrance[0]}")
-    if version_key(facts.driver_version or "") < FIXED:
+    if versions.key(facts.driver_version) < FIXED:
         reason = f"driver {facts.driver_version} is older than 525.105.17, which fixed GSP timeouts (Xid 119)"
         verdict = _write(facts, "0", reason)
     elif facts.own in ("0", "1"):
@@ -174,7 +174,7 @@ def _write(facts: GspFacts, value: str, reason: str) -> Verdict:
 
 def _default(facts: GspFacts, reason: str) -> Verdict:
     """Our file does not switch GSP off, where somebody knows that this is a driver to say so about."""
-    known = facts.flavour is not None and facts.driver_version is not None
+    known = facts.kernel_modules is not None and facts.driver_version is not None
     must_go = facts.own not in (None, "1") and (known or always_on(facts))
     return _with_running(facts, "remove" if must_go else "none", None, reason, default_gsp(facts))
 

@@ -27,7 +27,8 @@ def facts(devices: tuple[PciDevice, ...], module: KernelModule, report: SmiRepor
         "kernel_module": {
             "loaded": module.loaded,
             "version": module.version,
-            "flavour": module.flavour,
+            "kernel_modules": module.kernel_modules,
+            "flavour": module.kernel_modules,
             "params": dict(module.params),
         },
         "healthy": not health,

@@ -37,13 +37,17 @@ class GpuInformation:
 
 @dataclass(frozen=True)
 class KernelModule:
-    """The module ``nvidia`` as it is loaded now. ``flavour`` is ``open`` or ``proprietary``."""
+    """The module ``nvidia`` as it is loaded now. ``kernel_modules``: open or proprietary."""
 
     loaded: bool
     version: str | None = None
-    flavour: str | None = None
+    kernel_modules: str | None = None
     params: dict[str, str] = field(default_factory=dict)
     gpus: dict[str, GpuInformation] = field(default_factory=dict)
+
+    @property
+    def flavour(self) -> str | None:
+        return self.kernel_modules
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -54,15 +58,15 @@ def read(root: str = "/") -> KernelModule:
     version_file = read_text(under(root, f"{PROC}/version"))
     if version_file is None and not under(root, MODULE).is_dir():
         return KernelModule(loaded=False)
-    version, flavour = parse_version(version_file or "")
+    version, kind = parse_version(version_file or "")
     if version is None:
         version = (read_text(under(root, f"{MODULE}/version")) or "").strip() or None
     params = parse_colon_lines(read_text(under(root, f"{PROC}/params")) or "")
-    return KernelModule(True, version, flavour, params, _read_gpus(root))
+    return KernelModule(True, version, kind, params, _read_gpus(root))
 
 
 def parse_version(text: str) -> tuple[str | None, str | None]:
-    """Version and flavour from ``/proc/driver/nvidia/version``."""
+    """Return version and kind, open or proprietary, from ``/proc/driver/nvidia/version``."""
     found = _VERSION.search(text)
     if found is None:
         return None, None

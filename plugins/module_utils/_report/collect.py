@@ -82,7 +82,7 @@ def _smi(smi: Mapping[str, Any]) -> dict[str, Any]:
         "health": list(items(smi.get("health"))),
         "driver": {
             "loaded_version": smi.get("driver_version") or module.get("version"),
-            "kernel_modules": module.get("flavour"),
+            "kernel_modules": module.get("kernel_modules"),
         },
     }
 

@@ -19,6 +19,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Result
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import hold as debian_hold
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package, read_status
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.names import is_driver
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.modules import apt_hold
 
@@ -79,7 +80,9 @@ NEW = Package("nvidia-driver-550", "amd64", None, "unknown", "not-installed")
     ],
 )
 def test_plan(patterns: list[str], state: str, exclusive: bool, expected: dict[str, tuple[str, str]]) -> None:
-    selections = debian_hold.plan(patterns, ALL, state, exclusive, (NEW,) if "nvidia-driver-550" in patterns else ())
+    selections = debian_hold.plan(
+        patterns, ALL, state, is_driver if exclusive else None, (NEW,) if "nvidia-driver-550" in patterns else ()
+    )
     assert {s.label: (s.selection_before, s.selection_after) for s in selections} == expected
 
 

@@ -128,9 +128,9 @@ def test_auto(host: Host) -> None:
     ("params", "says"),
     [
         ({}, "open kernel modules"),
-        ({"flavour": "proprietary"}, "Hopper"),
-        ({"flavour": "proprietary", "architecture": ["Ampere"], "mig_wanted": True}, "MIG"),
-        ({"flavour": "proprietary", "architecture": ["Ampere"], "vgpu_wanted": True}, "vGPU"),
+        ({"kernel_modules": "proprietary"}, "Hopper"),
+        ({"kernel_modules": "proprietary", "architecture": ["Ampere"], "mig_wanted": True}, "MIG"),
+        ({"kernel_modules": "proprietary", "architecture": ["Ampere"], "vgpu_wanted": True}, "vGPU"),
         ({"path": "/tmp/x.conf"}, "modprobe reads no other"),
         ({"path": "/etc/modprobe.d/x"}, "modprobe reads no other"),
         ({"driver_version": "newest"}, "driver version"),
@@ -175,7 +175,7 @@ def test_before_any_driver(host: Host) -> None:
     for path in sorted((host.root / "proc").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     assert "no driver" in call(mode="disabled", architecture=["Ampere"])["msg"]
-    done = call(mode="disabled", architecture=["Ampere"], driver_version="535.183.01", flavour="proprietary")
+    done = call(mode="disabled", architecture=["Ampere"], driver_version="535.183.01", kernel_modules="proprietary")
     assert done["changed"] and not done["reboot_needed"] and "first load" in done["reboot_reason"]
 
 
@@ -185,3 +185,7 @@ def test_an_option_without_effect_is_a_warning_and_no_reboot(host: Host) -> None
     host.write("proc/driver/nvidia/params", "EnableGpuFirmware: 0\n")
     done = call(mode="disabled")
     assert done["effective"] is False and not done["reboot_needed"] and len(warnings) == 1
+
+
+def test_the_name_of_0_1_0_is_still_understood(host: Host) -> None:
+    assert "open kernel modules" in call(mode="disabled", architecture=["Ampere"], flavour="open")["msg"]

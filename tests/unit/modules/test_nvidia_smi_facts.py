@@ -91,7 +91,7 @@ def test_the_capture(h200: Node, check_mode: bool) -> None:
     assert (facts["status"], facts["healthy"], facts["faults"], facts["warnings"]) == ("ok", True, [], [])
     assert (facts["driver_version"], facts["cuda_version"], facts["schema"]) == ("580.159.04", "13.0", "v13")
     assert (facts["gpu_count"], facts["nvswitch_count"], facts["gpus_missing_from_driver"]) == (1, 0, [])
-    assert facts["kernel_module"]["flavour"] == "open"
+    assert facts["kernel_module"]["kernel_modules"] == facts["kernel_module"]["flavour"] == "open"
     assert facts["gpus"][0]["numa_node"] == 1
     assert facts["pci_gpus"][0]["driver"] == "nvidia"
     assert facts["topology"] is None
@@ -181,7 +181,10 @@ def test_a_broken_driver_is_a_fact(node: Node, script: str, status: str) -> None
 def test_bare_host(node: Node) -> None:
     facts = node.facts()
     assert (facts["status"], facts["pci_gpus"], facts["gpus"]) == ("not_installed", [], [])
-    assert facts["kernel_module"] == {"loaded": False, "version": None, "flavour": None, "params": {}}
+    assert facts["kernel_module"] == {
+        **{"loaded": False, "version": None, "params": {}},
+        **dict.fromkeys(("kernel_modules", "flavour")),
+    }
 
 
 def test_a_program_that_cannot_be_ended(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Result
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import apt as debian_apt
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.version import branch, compare, driver_version, satisfies
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.version import compare, satisfies
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 
 ORDERED = [
@@ -70,21 +71,6 @@ def test_relations(version: str, relation: str, wanted: str, expected: bool) -> 
     assert satisfies(version, relation, wanted) is expected
 
 
-@pytest.mark.parametrize(
-    ("version", "expected", "number"),
-    [
-        ("525.147.05-0ubuntu0.20.04.1", "525.147.05", "525"),
-        ("575.51-1", "575.51", "575"),
-        ("1:1.1.10-1", "1.1.10", "1"),
-        ("20220217+3~deb12u1", None, ""),
-        ("", None, ""),
-    ],
-)
-def test_driver_version(version: str, expected: str | None, number: str) -> None:
-    assert driver_version(version) == expected
-    assert branch(version) == number
-
-
 def test_relations_of_all_forms() -> None:
     text = "a, b:any (>= 1~) | c:amd64 (<< 2-1), d(=3) , e | f"
     assert debian_apt.parse_relations(text) == (
@@ -117,7 +103,7 @@ def debian(fixtures: Path, suite: str) -> Apt:
 
 def test_catalogue_of_a_capture_in_three_commands(fixtures: Path) -> None:
     run = debian(fixtures, "bookworm")
-    offer = debian_apt.catalogue(run, "6.1.0-50-amd64")
+    offer = debian_apt.catalogue(run, names.apt_pattern("6.1.0-50-amd64"))
     assert [argv[:2] for argv in run.asked] == [
         ["dpkg", "--print-architecture"],
         ["apt-cache", "show"],
@@ -185,7 +171,7 @@ def test_a_broken_apt_is_an_error() -> None:
         return Result(tuple(argv), 1, "", "E: The package cache file is corrupted")
 
     with pytest.raises(GpuError, match="cache file is corrupted"):
-        debian_apt.catalogue(run, "6.1.0-50-amd64")
+        debian_apt.catalogue(run, names.apt_pattern("6.1.0-50-amd64"))
 
 
 @pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="needs dpkg-deb")

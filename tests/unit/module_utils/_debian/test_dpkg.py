@@ -1,4 +1,4 @@
-"""dpkg's status file and what of it is the NVIDIA driver."""
+"""dpkg's status file."""
 
 from __future__ import annotations
 
@@ -55,10 +55,6 @@ def write(root: Path, text: str, journals: dict[str, str] | None = None) -> str:
     for name, journal in (journals or {}).items():
         (folder / "updates" / name).write_text(journal)
     return str(root)
-
-
-def installed(*names: str, depends: str = "") -> tuple[Package, ...]:
-    return tuple(Package(name, "amd64", "1", "install", "installed", depends=depends) for name in names)
 
 
 def test_reads_what_is_needed(tmp_path: Path) -> None:
@@ -118,112 +114,3 @@ def test_reads_2000_packages_in_50_ms(tmp_path: Path) -> None:
         assert len(debian_dpkg.read_status(root)) == 2000
         fastest = min(fastest, time.process_time() - start)
     assert fastest < 0.05
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "nvidia-driver-525-server",
-        "nvidia-headless-no-dkms-535-server-open",
-        "nvidia-fabricmanager-535",
-        "nvidia-cuda-mps",
-        "nvidia-fabricmanager",
-        "libnvidia-compute-525-server",
-        "libnvidia-nscq-535",
-        "libcuda1",
-        "libcuda1-340",
-        "libcudadebugger1",
-        "libnvcuvid1",
-        "libegl-nvidia0",
-        "libgl1-nvidia-glvnd-glx",
-        "linux-modules-nvidia-525-server-5.4.0-155-generic",
-        "linux-objects-nvidia-525-server-5.4.0-155-generic",
-        "linux-signatures-nvidia-5.4.0-155-generic",
-        "xserver-xorg-video-nvidia-525-server",
-        "firmware-nvidia-gsp",
-        "firmware-nvidia-tesla-535-gsp",
-        "cuda-drivers-590",
-    ],
-)
-def test_is_the_driver(name: str) -> None:
-    assert debian_dpkg.is_nvidia(name)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "nvidia-container-toolkit",
-        "libnvidia-container1",
-        "libnvidia-container-tools",
-        "nvidia-docker2",
-        "nvidia-cuda-toolkit",
-        "nvidia-cudnn",
-        "nvidia-profiler",
-        "libnvidia-ml-dev",
-        "libcudart11.0",
-        "firmware-nvidia-graphics",
-        "boinc-client-nvidia-cuda",
-        "linux-image-5.4.0-155-generic",
-        "linux-nvidia",
-        "nvidia",
-        "bash",
-    ],
-)
-def test_is_not_the_driver(name: str) -> None:
-    assert not debian_dpkg.is_nvidia(name)
-
-
-DKMS = installed("nvidia-driver-525-server", "nvidia-dkms-525-server", "nvidia-container-toolkit", "bash")
-KERNEL = (
-    *installed("linux-image-5.4.0-155-generic", "linux-modules-5.4.0-155-generic", "linux-headers-5.4.0-155-generic"),
-    *installed("linux-image-5.4.0-144-generic"),
-    *installed("linux-image-generic", depends="linux-image-5.4.0-155-generic, linux-firmware"),
-    *installed("linux-generic", depends="linux-image-generic (= 5.4.0.155.151), linux-headers-generic"),
-    *installed("linux-firmware"),
-)
-PREBUILT = installed("nvidia-utils-525-server", "linux-modules-nvidia-525-server-5.4.0-155-generic")
-
-
-@pytest.mark.parametrize(
-    ("packages", "release", "expected"),
-    [
-        ((), "5.4.0-155-generic", ()),
-        ((*DKMS, *KERNEL), "5.4.0-155-generic", ("nvidia-dkms-525-server", "nvidia-driver-525-server")),
-        (
-            (*PREBUILT, *KERNEL),
-            "5.4.0-155-generic",
-            (
-                "linux-generic",
-                "linux-headers-5.4.0-155-generic",
-                "linux-image-5.4.0-155-generic",
-                "linux-image-generic",
-                "linux-modules-5.4.0-155-generic",
-                "linux-modules-nvidia-525-server-5.4.0-155-generic",
-                "nvidia-utils-525-server",
-            ),
-        ),
-        (  # a kernel newer than the running one is waiting for the reboot: both are held
-            (*installed("linux-modules-nvidia-525-5.4.0-155-generic"), *KERNEL[:4]),
-            "5.4.0-144-generic",
-            (
-                "linux-headers-5.4.0-155-generic",
-                "linux-image-5.4.0-144-generic",
-                "linux-image-5.4.0-155-generic",
-                "linux-modules-5.4.0-155-generic",
-                "linux-modules-nvidia-525-5.4.0-155-generic",
-            ),
-        ),
-        (
-            (
-                Package("nvidia-old", "amd64", "1", "deinstall", "config-files"),
-                Package("nvidia-later", "amd64", None, "hold", "not-installed"),
-                Package("libnvidia-compute-525", "amd64", "1", "install", "installed", "same"),
-                Package("libnvidia-compute-525", "i386", "1", "install", "half-configured", "same"),
-            ),
-            "",
-            ("libnvidia-compute-525:amd64", "libnvidia-compute-525:i386"),
-        ),
-    ],
-)
-def test_hold_set(packages: tuple[Package, ...], release: str, expected: tuple[str, ...]) -> None:
-    assert debian_dpkg.hold_set(packages, release) == expected

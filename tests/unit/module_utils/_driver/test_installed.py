@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package
-from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import InstalledDriver, find, leaving, upstream
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import InstalledDriver, find, leaving
 
 KERNEL = "5.15.0-91-generic"
 
@@ -57,18 +57,6 @@ def test_find(packages: dict[str, str], expected: InstalledDriver | None) -> Non
 
 def test_a_package_that_is_only_configured_away_is_no_driver() -> None:
     assert find([Package("nvidia-kernel-dkms", "amd64", "535.1-1", "deinstall", "config-files")]) is None
-
-
-@pytest.mark.parametrize(
-    ("version", "expected"),
-    [
-        ("535.247.01-1~deb12u1", "535.247.01"),
-        ("1:590.44.01-1", "590.44.01"),
-        ("525.147.05-0ubuntu0.22.04.1", "525.147.05"),
-    ],
-)
-def test_upstream(version: str, expected: str) -> None:
-    assert upstream(version) == expected
 
 
 @pytest.mark.parametrize(

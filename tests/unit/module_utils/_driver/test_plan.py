@@ -92,7 +92,7 @@ FINISHED = finished_node(V525)
         (changed(modprobe_mtime=3000.0), WANTED, ["initramfs"]),
         (changed(kernel_module=replace(FINISHED.kernel_module, version="525.105.17")), WANTED, ["reboot"]),
         (changed(kernel_module=replace(FINISHED.kernel_module, loaded=False)), WANTED, ["reboot"]),
-        (changed(kernel_module=replace(FINISHED.kernel_module, flavour="open")), WANTED, ["reboot"]),
+        (changed(kernel_module=replace(FINISHED.kernel_module, kernel_modules="open")), WANTED, ["reboot"]),
         (changed(pci=(replace(A40, driver="nouveau"),)), WANTED, ["reboot"]),
         (changed(files={**FINISHED.files, driver_files.CORDON_MARK: "schedulable before\n"}), WANTED, ["uncordon"]),
         (changed(persistenced_enabled=False), WANTED, ["persistence"]),
@@ -136,7 +136,7 @@ def test_a_package_dpkg_left_half_done() -> None:
         (f"{V525}/proprietary default an-earlier-boot\n", []),  # it came, and did not help
         ("525.105.17/proprietary default an-earlier-boot\n", ["reboot"]),  # of another driver
         (f"{V525}/proprietary 0 an-earlier-boot\n", ["reboot"]),  # for another GSP option
-        (f"{V525}/open default an-earlier-boot\n", ["reboot"]),  # for the other flavour
+        (f"{V525}/open default an-earlier-boot\n", ["reboot"]),  # for the other kernel modules
         ("garbage", ["reboot"]),
     ],
 )

@@ -64,7 +64,7 @@ def test_h200_with_the_open_driver(tmp_path: Path, fixtures: Path) -> None:
         "open",
         True,
     )
-    assert (state.kernel_module.version, state.kernel_module.flavour) == ("580.159.04", "open")
+    assert (state.kernel_module.version, state.kernel_module.kernel_modules) == ("580.159.04", "open")
     assert (state.smi.status, state.smi.driver_version) == ("ok", "580.159.04")
     assert [gpu.pci_address for gpu in state.smi.gpus] == [gpu.address for gpu in state.gpus]
     assert state.smi.gpus[0].gsp_enabled is True

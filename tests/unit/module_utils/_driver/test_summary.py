@@ -69,6 +69,6 @@ def test_gpus_that_do_not_tell_their_address_are_all_there() -> None:
     assert [gpu.get("index") for gpu in found] == [0, 1, None]
 
 
-def test_the_loaded_flavour_speaks_before_the_installed_one() -> None:
-    state = replace(FINISHED, kernel_module=replace(FINISHED.kernel_module, flavour="open"))
+def test_the_loaded_modules_speak_before_the_installed_ones() -> None:
+    state = replace(FINISHED, kernel_module=replace(FINISHED.kernel_module, kernel_modules="open"))
     assert summary(state, None, ())["driver"]["kernel_modules"] == "open"

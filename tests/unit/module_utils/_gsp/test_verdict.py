@@ -14,12 +14,12 @@ from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import (
     DEFAULT_PATH,
     OPTION,
     GspFacts,
+    Host,
     collect,
     initramfs_older,
     parse_modinfo,
     real_module_name,
     running_gsp,
-    version_key,
 )
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp.verdict import Verdict, beats, contradictions, decide
 from ansible_collections.t9k.gpu.plugins.module_utils._linux.modprobe import (
@@ -48,7 +48,7 @@ LATER_1 = (at("1", "/lib/modprobe.d/zz.conf"),)
 EARLIER_1 = (at("1", "/etc/modprobe.d/aa.conf"),)
 BARE: dict[str, Any] = {
     "driver_version": None,
-    "flavour": None,
+    "kernel_modules": None,
     "loaded": False,
     "running_gsp": None,
     "params_value": None,
@@ -93,15 +93,15 @@ TABLE: list[tuple[str, dict[str, Any], str, str | None, bool, bool, bool | None]
     ("disabled", {"settings": EARLIER_1}, "write", "0", True, True, False),
     ("disabled", {"settings": (at("0", "/lib/modprobe.d/zz.conf"),)}, "write", "0", True, True, False),
     # disabled, refused
-    ("disabled", {"flavour": "open"}, "refuse", None, False, False, None),
-    ("disabled", {"flavour": "open", "params_value": "0"}, "refuse", None, False, False, None),
+    ("disabled", {"kernel_modules": "open"}, "refuse", None, False, False, None),
+    ("disabled", {"kernel_modules": "open", "params_value": "0"}, "refuse", None, False, False, None),
     ("disabled", {"architectures": ("Hopper",)}, "refuse", None, False, False, None),
     ("disabled", {"architectures": ("Ampere", "Blackwell")}, "refuse", None, False, False, None),
     ("disabled", {"architectures": ("unknown",)}, "refuse", None, False, False, None),
     ("disabled", {"mig": True}, "refuse", None, False, False, None),
     ("disabled", {"vgpu": True}, "refuse", None, False, False, None),
     ("disabled", BARE, "refuse", None, False, False, None),
-    ("disabled", {"flavour": None}, "refuse", None, False, False, None),
+    ("disabled", {"kernel_modules": None}, "refuse", None, False, False, None),
     ("disabled", {"settings": LATER_1}, "refuse", "0", False, False, None),
     ("disabled", {"settings": (at("1", "/proc/cmdline"),)}, "refuse", "0", False, False, None),
     (
@@ -122,8 +122,8 @@ TABLE: list[tuple[str, dict[str, Any], str, str | None, bool, bool, bool | None]
     ("enabled", OFF, "write", "1", True, True, False),
     ("enabled", {**OWN_1, "params_value": "1"}, "none", "1", False, False, True),
     ("enabled", {**OWN_0, **OFF, "mig": True}, "write", "1", True, True, False),
-    ("enabled", {"flavour": "open"}, "none", None, False, False, True),
-    ("enabled", {"flavour": "open", **OWN_0}, "remove", None, True, False, True),
+    ("enabled", {"kernel_modules": "open"}, "none", None, False, False, True),
+    ("enabled", {"kernel_modules": "open", **OWN_0}, "remove", None, True, False, True),
     ("enabled", {"architectures": ("Hopper",), **OWN_0, **OFF}, "remove", None, True, True, False),
     ("enabled", {"architectures": ("Hopper",), **OFF}, "none", None, False, True, False),
     ("enabled", {"driver_version": "470.256.02"}, "none", None, False, False, None),
@@ -149,9 +149,9 @@ TABLE: list[tuple[str, dict[str, Any], str, str | None, bool, bool, bool | None]
         False,
     ),
     ("auto", {"driver_version": "570.1"}, "none", None, False, False, True),
-    ("auto", {"flavour": "open", "driver_version": "525.60.13"}, "none", None, False, False, True),
-    ("auto", {"flavour": "open", **OWN_0}, "remove", None, True, False, True),
-    ("auto", {"flavour": "open", **OWN_1}, "none", None, False, False, True),
+    ("auto", {"kernel_modules": "open", "driver_version": "525.60.13"}, "none", None, False, False, True),
+    ("auto", {"kernel_modules": "open", **OWN_0}, "remove", None, True, False, True),
+    ("auto", {"kernel_modules": "open", **OWN_1}, "none", None, False, False, True),
     ("auto", {"architectures": ("Hopper",)}, "none", None, False, False, True),
     ("auto", {"mig": True}, "none", None, False, False, None),
     ("auto", {"mig": True, **OWN_0, **OFF}, "remove", None, True, True, None),
@@ -208,7 +208,7 @@ def applied(facts: GspFacts, verdict: Verdict) -> GspFacts:
     value = read[-1].value if read else None
     running = facts.running_gsp
     if facts.loaded and value in ("0", "1"):
-        running = value == "1" or facts.flavour == "open"
+        running = value == "1" or facts.kernel_modules == "open"
     elif facts.loaded and verdict.reboot_needed:
         running = True
     return replace(facts, settings=read, running_gsp=running, params_value=value or "18", initramfs_older=False)
@@ -262,14 +262,6 @@ def test_running(states: list[bool | None], expected: bool | None) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("525.105.17", (525, 105, 17)), ("1:535.1-2~deb12", (535, 1)), ("580", (580,)), ("", ()), ("abc", ())],
-)
-def test_version_key(text: str, expected: tuple[int, ...]) -> None:
-    assert version_key(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
     [
         ("filename: /x.ko\nlicense:        NVIDIA\nversion:        535.1\n", ("535.1", "proprietary")),
         ("license:        Dual MIT/GPL\nversion:        580.1\n", ("580.1", "open")),
@@ -282,7 +274,7 @@ def test_modinfo(text: str, expected: tuple[str | None, str | None]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("install", "index", "os_release", "expected"),
+    ("install", "index", "os_id", "expected"),
     [
         ("install nvidia modprobe -i nvidia-current $CMDLINE_OPTS", "", "", "nvidia-current"),
         ("", "updates/dkms/nvidia-current.ko.xz: x\n", "", "nvidia-current"),
@@ -292,19 +284,18 @@ def test_modinfo(text: str, expected: tuple[str | None, str | None]) -> None:
             "",
             "nvidia-current",
         ),
-        ("", "updates/dkms/nvidia-current-open.ko:\n", "ID=debian\n", "nvidia-current-open"),
-        ("", "updates/dkms/nvidia-drm.ko:\nupdates/dkms/nvidia.ko: x\n", "ID=debian\n", "nvidia"),
-        ("", "kernel/drivers/video/nvidia-backlight.ko:\n", "ID=debian\n", "nvidia-current"),
-        ("", "", "PRETTY_NAME=x\nID=debian\n", "nvidia-current"),
-        ("", "", "ID=ubuntu\nID_LIKE=debian\n", "nvidia"),
+        ("", "updates/dkms/nvidia-current-open.ko:\n", "debian", "nvidia-current-open"),
+        ("", "updates/dkms/nvidia-drm.ko:\nupdates/dkms/nvidia.ko: x\n", "debian", "nvidia"),
+        ("", "kernel/drivers/video/nvidia-backlight.ko:\n", "debian", "nvidia-current"),
+        ("", "", "debian", "nvidia-current"),
+        ("", "", "ubuntu", "nvidia"),
         ("", "", "", "nvidia"),
     ],
 )
-def test_real_module_name(tmp_path: Path, install: str, index: str, os_release: str, expected: str) -> None:
-    for path, text in {"lib/modules/6.1/modules.dep": index, "etc/os-release": os_release}.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
-    assert real_module_name(Config(parse(install, "f")), "6.1", str(tmp_path)) == expected
+def test_real_module_name(tmp_path: Path, install: str, index: str, os_id: str, expected: str) -> None:
+    (tmp_path / "lib/modules/6.1").mkdir(parents=True)
+    (tmp_path / "lib/modules/6.1/modules.dep").write_text(index)
+    assert real_module_name(Config(parse(install, "f")), Host(os_id, "6.1", str(tmp_path))) == expected
 
 
 @pytest.mark.parametrize(
@@ -316,7 +307,7 @@ def test_initramfs_older(tmp_path: Path, image: int | None, file: int | None, ex
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).touch()
             os.utime(tmp_path / path, (age, age))
-    assert initramfs_older(DEFAULT_PATH, "6.1", str(tmp_path)) is expected
+    assert initramfs_older(DEFAULT_PATH, Host("ubuntu", "6.1", str(tmp_path))) is expected
 
 
 GPU = PciDevice("0000:3b:00.0", "10de", "2235", "030200", "nvidia")
@@ -340,7 +331,7 @@ def kernel(firmware: str | None, params: dict[str, str]) -> KernelModule:
 )
 def test_collect(tmp_path: Path, firmware: str | None, params: dict[str, str], running: bool) -> None:
     config = Config(parse(f"options nvidia {OPTION}=0\n", DEFAULT_PATH))
-    facts = collect([GPU, AUDIO], kernel(firmware, params), None, config, root=str(tmp_path), kernel_release="6.1")
+    facts = collect([GPU, AUDIO], kernel(firmware, params), None, config, Host("ubuntu", "6.1", str(tmp_path)))
     assert facts.architectures == ("Ampere",)
     assert facts.running_gsp is running
     assert (facts.own, facts.own_exact, facts.module_name) == ("0", True, "nvidia")
@@ -352,7 +343,7 @@ def test_collect_from_a_real_host(tmp_path: Path, fixtures: Path) -> None:
     report: SmiReport = parse_smi((fixtures / "h200-sxm-580-open/nvidia-smi-q.xml").read_text())
     module = KernelModule(True, "580.159.04", "open", {"EnableGpuFirmware": "18"})
     device = PciDevice("0000:00:06.0", "10de", "2335", "030200", "nvidia")
-    facts = collect([device], module, report, Config(()), root=str(tmp_path), kernel_release="6.1")
+    facts = collect([device], module, report, Config(()), Host("ubuntu", "6.1", str(tmp_path)))
     assert (facts.running_gsp, facts.mig, facts.vgpu, facts.architectures) == (True, False, False, ("Hopper",))
     assert decide("disabled", facts).action == "refuse"
     assert decide("auto", facts).action == "none"

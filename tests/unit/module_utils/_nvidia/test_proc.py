@@ -75,7 +75,7 @@ def test_loaded(tmp_path: Path, fixtures: Path) -> None:
     information = (fixtures / "h200-sxm-580-open/proc-driver-nvidia-gpu-information.txt").read_text()
     (proc / "gpus/0000:00:06.0/information").write_text(information)
     module = nvidia_proc.read(str(tmp_path))
-    assert (module.loaded, module.version, module.flavour) == (True, "580.159.04", "open")
+    assert (module.loaded, module.version, module.kernel_modules) == (True, "580.159.04", "open")
     assert module.params["EnableGpuFirmware"] == "18"
     assert list(module.gpus) == ["0000:00:06.0"]
     assert module.to_dict()["gpus"]["0000:00:06.0"]["firmware_version"] == "580.159.04"

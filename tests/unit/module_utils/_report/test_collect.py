@@ -13,7 +13,7 @@ SMI = {
     "pci_gpus": [{}],
     "gpus": [{"index": 0}],
     "driver_version": "580.1",
-    "kernel_module": {"flavour": "open"},
+    "kernel_module": {"kernel_modules": "open"},
     "health": [HOT],
     "topology": None,
 }
