@@ -135,8 +135,12 @@ plan:
     module_build:
       description: V(prebuilt) or V(dkms).
       type: str
+    warnings:
+      description: What a person should know though it stops nothing, such as a transitional package.
+      type: list
+      elements: str
     notes:
-      description: What was decided and why, such as a transitional package.
+      description: The name of RV(plan.warnings) in 0.1.0. Deprecated, and gone in 1.0.0.
       type: list
       elements: str
     faults:

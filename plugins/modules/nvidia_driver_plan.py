@@ -11,7 +11,7 @@ short_description: Read a GPU node's driver state and plan the way to the wanted
 version_added: 0.1.0
 description:
   - Reads the whole driver state of a node once, from files and one C(nvidia-smi) call, and returns the ordered steps that
-    lead to the wanted state, each with its reason and whether it disturbs what runs on the node.
+    lead to the wanted state, each with its reason and what it disturbs.
   - Changes nothing, ever. Packages are looked up in apt's metadata only if they have to change; where a source is not
     configured yet, or the lists are older than a day, the metadata goes to a private folder that is removed afterwards.
   - In check mode the module reports C(changed) and a diff for what the steps would do, since the role does not enter
@@ -184,8 +184,9 @@ steps:
       type: str
       sample: driver 525.105.17 installed, 525.147.05 wanted
     disturbs:
-      description: Whether it disturbs what runs on the node.
-      type: bool
+      description: What running work loses by it, as a sentence; empty where nobody notices.
+      type: str
+      sample: GPU work on the node loses the library and the module under it
     data:
       description: What the step needs to be done.
       type: dict

@@ -11,7 +11,6 @@ from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Ent
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import find
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import PackagePlan
-from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Step
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState, System
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import DEFAULT_PATH, OPTION, GspFacts
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe as linux_modprobe
@@ -21,6 +20,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import smi as nvid
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.pci import PciDevice
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.proc import KernelModule
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.smi import SmiReport
+from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
 A40 = PciDevice("0000:18:00.0", "10de", "2235", "030200", None, 0)
 KERNEL = "5.15.0-91-generic"

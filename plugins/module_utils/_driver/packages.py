@@ -54,19 +54,20 @@ class PackagePlan:
     branch: str
     kernel_modules: str
     module_build: str
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Return the plan as modules do; ``notes`` is the name that warnings had in 0.1.0."""
+        return {**asdict(self), "notes": self.warnings}
 
 
 def plan(request: Request, catalogue: Catalogue) -> PackagePlan:
     """The package set. GpuError where the request fits nothing on offer; what a host lacks is listed in ``faults``."""
     _refuse_system(request)
     offer = _of_source(request, catalogue)
-    request, naming, driver, notes = _driver(request, offer)
-    roots, build, more_notes = _kernel_modules(request, offer, naming, driver)
+    request, naming, driver, warnings = _driver(request, offer)
+    roots, build, more_warnings = _kernel_modules(request, offer, naming, driver)
     faults: list[str] = []
     if request.fabric_manager:
         roots += _fabric_manager(request, offer, naming, driver, faults)
@@ -81,7 +82,7 @@ def plan(request: Request, catalogue: Catalogue) -> PackagePlan:
         branch=request.branch,
         kernel_modules=request.kernel_modules,
         module_build=build,
-        notes=(*notes, *more_notes),
+        warnings=(*warnings, *more_warnings),
         faults=tuple(faults),
     )
 
@@ -170,8 +171,8 @@ def _follow(request: Request, offer: Catalogue, entry: Available) -> tuple[Reque
         match = names.METAPACKAGE.fullmatch(name)
         if match and match["branch"] and match["branch"] != request.branch:
             onward = replace(request, branch=match["branch"], flavour="server" if match["server"] else "desktop")
-            request, naming, driver, notes = _driver(onward, offer)
-            return request, naming, driver, [f"{entry.name} is a transitional package and leads to {name}", *notes]
+            request, naming, driver, warnings = _driver(onward, offer)
+            return request, naming, driver, [f"{entry.name} is a transitional package and leads to {name}", *warnings]
     raise GpuError(
         f"the driver behind the transitional package {entry.name}",
         "no other branch among its dependencies",
@@ -208,10 +209,10 @@ def _kernel_modules(
                 "apt's metadata",
                 "boot a kernel that has them, or set the module build to auto or dkms",
             )
-        notes = [f"kernel modules are built by dkms: {reason}"] if naming.prebuilt else []
+        warnings = [f"kernel modules are built by dkms: {reason}"] if naming.prebuilt else []
     else:
-        notes = []
-    return [*roots, _at(offer, _fill(naming.dkms[request.kernel_modules], request), version, request)], "dkms", notes
+        warnings = []
+    return [*roots, _at(offer, _fill(naming.dkms[request.kernel_modules], request), version, request)], "dkms", warnings
 
 
 def _prebuilt(request: Request, offer: Catalogue, naming: Naming, version: str) -> tuple[Available | None, str]:

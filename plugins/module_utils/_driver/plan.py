@@ -1,9 +1,8 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The plan of the driver role: (state of the node, wanted) → ordered steps, each with a reason. Pure.
+"""Plan the way of a node to the driver wanted: (state, wanted, target) → ordered steps, each with a reason. Pure.
 
 The property the tests hold it to: once the steps of a plan are done, the next plan has none.
-Private: subject to change without notice.
 """
 
 from __future__ import annotations
@@ -23,23 +22,15 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Want
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import facts as gsp_facts
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import verdict as gsp_decision
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe, systemd_unit
+from ansible_collections.t9k.gpu.plugins.module_utils._step import Step, Steps
 
 NO_PERSISTENCE = "--no-persistence-mode"
 #: What ``deb822_repository`` cannot do without.
 PYTHON_DEBIAN = "python3-debian"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing to do. ``disturbs``: what runs on the GPUs, or on the whole node, feels it."""
-
-    name: str
-    reason: str
-    disturbs: bool = False
-    data: dict[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"name": self.name, "reason": self.reason, "disturbs": self.disturbs, "data": self.data}
+#: What steps disturb.
+GPU_WORK = "GPU work on the node loses the library and the module under it"
+CONTAINERS = "systemd's reload can take the GPUs away from running containers"
+EVERYTHING = "everything on the node stops"
 
 
 @dataclass(frozen=True)
@@ -55,12 +46,12 @@ class Target:
     vendor_persistence_off: bool = False  # the unit these packages bring starts with --no-persistence-mode
 
 
-def steps(state: NodeState, wanted: Wanted, target: Target | None) -> tuple[Step, ...]:
-    """The whole plan, in order. ``target`` is None only to take the driver away."""
+def plan(state: NodeState, wanted: Wanted, target: Target | None) -> Steps:
+    """Return the whole plan, in order. ``target`` is None only to take the driver away."""
     changes = list(_present(state, wanted, target) if target else _absent(state))
     reason = _reboot(state, changes, wanted, target)
     if reason and wanted.reboot == "auto":
-        changes.append(Step("reboot", reason, disturbs=True, data={"mark": _mark(state, wanted, target)}))
+        changes.append(Step("reboot", reason, EVERYTHING, {"mark": _mark(state, wanted, target)}))
     return tuple(_drained(state, wanted, changes, reboot_is_left=bool(reason) and wanted.reboot == "never"))
 
 
@@ -79,7 +70,7 @@ def _present(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]
 def _broken_packages(state: NodeState) -> Iterator[Step]:
     broken = sorted(p.name for p in state.packages if names.is_driver(p.name) and p.present and not p.installed)
     if broken:
-        yield Step("repair", f"dpkg was interrupted: {', '.join(broken)} half installed", disturbs=True)
+        yield Step("repair", f"dpkg was interrupted: {', '.join(broken)} half installed", GPU_WORK)
 
 
 def _files(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
@@ -119,7 +110,7 @@ def _install(state: NodeState, target: Target) -> Iterator[Step]:
         "release": [*target.leaving, *(_held_kernels(state) if target.packages.module_build == "dkms" else ())],
         "transaction": target.transaction.to_dict(),
     }
-    yield Step("install", f"driver {before} installed, {target.driver_version} wanted", disturbs=True, data=data)
+    yield Step("install", f"driver {before} installed, {target.driver_version} wanted", GPU_WORK, data)
 
 
 def _hold(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
@@ -135,7 +126,7 @@ def _hold(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
 
 
 def gsp_verdict(state: NodeState, wanted: Wanted, target: Target) -> gsp_decision.Verdict:
-    """Decided for the driver that will run, against what runs now."""
+    """Decide on GSP for the driver that will run, against what runs now."""
     facts = state.gsp_facts
     coming = replace(
         facts,
@@ -160,18 +151,18 @@ def _persistence(state: NodeState, wanted: Wanted, target: Target) -> Iterator[S
     unit = state.persistenced
     if unit is None:
         if target.packages is not None and target.vendor_persistence_off:
-            yield Step("persistence", f"the vendor's unit will start with {NO_PERSISTENCE}", True, {"restart": False})
+            yield Step("persistence", f"the vendor's unit will start with {NO_PERSISTENCE}", CONTAINERS, {"restart": False})
         return
     drop_in = systemd_unit.plan(unit, remove=[NO_PERSISTENCE], add=[])
     off = any(gpu.persistence_enabled is False for gpu in state.smi.gpus)
     # The old module refuses the new library, so a daemon started between an installation and its reboot fails.
     data = {"restart": bool(state.smi.gpus) and target.packages is None}
     if drop_in.changed:
-        yield Step("persistence", drop_in.reason, disturbs=True, data=data)
+        yield Step("persistence", drop_in.reason, CONTAINERS, data)
     elif unit.enable_possible and not state.persistenced_enabled:
         yield Step("persistence", f"{unit.name} is not enabled", data=data)
     elif off:
-        yield Step("persistence", "persistence mode is off on a GPU", disturbs=True, data=data)
+        yield Step("persistence", "persistence mode is off on a GPU", CONTAINERS, data)
 
 
 def _initramfs(state: NodeState, wanted: Wanted, gsp: list[Step]) -> Iterator[Step]:
@@ -192,7 +183,7 @@ def _images(state: NodeState) -> dict[str, Any]:
 
 
 def _reboot_reason(state: NodeState, verdict: gsp_decision.Verdict | None) -> str | None:
-    """Why the running kernel does not run what is installed and configured, judged from the node as it is."""
+    """Say why the running kernel does not run what is installed and configured, judged from the node as it is."""
     if state.driver is None:
         return f"driver {state.kernel_module.version} is still loaded" if state.kernel_module.loaded else None
     installed = state.driver.driver_version
@@ -208,7 +199,7 @@ def _reboot_reason(state: NodeState, verdict: gsp_decision.Verdict | None) -> st
 
 
 def _reboot(state: NodeState, changes: list[Step], wanted: Wanted, target: Target | None) -> str | None:
-    """The kernel takes modules and their options at boot, so what changes them ends in a reboot."""
+    """Say why a reboot is due: the kernel takes modules and their options at boot, so what changes them ends in one."""
     doing = {step.name for step in changes}
     if "install" in doing:
         return "the new driver is loaded at boot"
@@ -222,7 +213,7 @@ def _reboot(state: NodeState, changes: list[Step], wanted: Wanted, target: Targe
 
 
 def _mark(state: NodeState, wanted: Wanted, target: Target | None) -> str:
-    """What a reboot was for: the driver and its kind of kernel modules, its GSP option, and the boot that it ends."""
+    """Return what a reboot is for: the driver and its kind of kernel modules, its GSP option, and the boot that it ends."""
     if target is None:
         return f"none default {state.system.boot_id}"
     driver = f"{target.driver_version}/{target.kernel_modules}"
@@ -230,15 +221,15 @@ def _mark(state: NodeState, wanted: Wanted, target: Target | None) -> str:
 
 
 def rebooted_in_vain(state: NodeState, wanted: Wanted, target: Target | None) -> bool:
-    """Whether this very driver with these options had its reboot already: one more would not help, and must not come on
-    every run."""
+    """Tell whether this very driver with these options had its reboot already: one more would not help, and must not come
+    on every run."""
     *purpose, boot_id = (state.files[driver_files.REBOOT_MARK] or "none").split()
     *due, this_boot = _mark(state, wanted, target).split()
     return purpose == due and boot_id != this_boot
 
 
-def pending_reboot(state: NodeState, wanted: Wanted, target: Target | None, planned: tuple[Step, ...]) -> str | None:
-    """Why a reboot is due that the plan does not contain, since the user wants none."""
+def pending_reboot(state: NodeState, wanted: Wanted, target: Target | None, planned: Steps) -> str | None:
+    """Say why a reboot is due that the plan does not contain, since the user wants none."""
     if wanted.reboot == "auto":
         return None
     return _reboot(state, list(planned), wanted, target)
@@ -248,7 +239,7 @@ def _absent(state: NodeState) -> Iterator[Step]:
     going = sorted(p.label for p in state.packages if names.is_driver(p.name) and p.status != "not-installed")
     if going:
         data = {"packages": going, "release": _held_kernels(state)}
-        yield Step("remove", f"{len(going)} packages of the driver are there", disturbs=True, data=data)
+        yield Step("remove", f"{len(going)} packages of the driver are there", GPU_WORK, data)
     left = {path: _without_ours(state, path) for path in driver_files.OURS}
     ours = [path for path, text in left.items() if text != state.files[path]]
     if ours:
@@ -259,13 +250,13 @@ def _absent(state: NodeState) -> Iterator[Step]:
 
 
 def _held_kernels(state: NodeState) -> list[str]:
-    """Kernels held for the sake of pre-built modules: known only as long as those modules are there."""
+    """Return the kernels held for the sake of pre-built modules, which are known only as long as those modules are there."""
     holding = set(driver_installed.hold_set(state.packages, state.system.kernel_release))
     return sorted(p.label for p in state.packages if p.held and p.label in holding and not names.is_driver(p.name))
 
 
 def _without_ours(state: NodeState, path: str) -> str | None:
-    """What stays of a file: the GSP file may hold other options, which somebody else wrote."""
+    """Return what stays of a file: the GSP file may hold other options, which somebody else wrote."""
     if path != gsp_facts.DEFAULT_PATH:
         return None
     modules = (state.gsp_facts.module_name, "nvidia")
@@ -273,14 +264,14 @@ def _without_ours(state: NodeState, path: str) -> str | None:
 
 
 def _drained(state: NodeState, wanted: Wanted, changes: list[Step], reboot_is_left: bool) -> Iterator[Step]:
-    """The same steps; where one disturbs the node it is emptied before the first, and let in again after the last.
+    """Add drain and uncordon: where a step disturbs, the node is emptied before the first such, and pods return after the last.
 
     While a reboot is left to the user the node stays empty: a pod would meet a library that does not fit the loaded module.
     """
     drain = wanted.drain == "always" or (wanted.drain == "auto" and state.system.kubelet)
     first = next((step for step in changes if step.disturbs), None) if drain else None
     if first is not None:
-        yield Step("drain", f"{first.name} disturbs what runs on the node")
+        yield Step("drain", f"the step {first.name} comes: {first.disturbs}")
     yield from changes
     if reboot_is_left:
         return

@@ -21,12 +21,13 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeS
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import ERROR, Fault
+from ansible_collections.t9k.gpu.plugins.module_utils._step import Step, Steps
 
 
 def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any]) -> dict[str, Any]:
     """Everything the role needs to know of the node, in one dictionary."""
     target, faults = _target(run, state, wanted, supported)
-    steps = () if faults else driver_plan.steps(state, wanted, target)
+    steps = () if faults else driver_plan.plan(state, wanted, target)
     pending = driver_plan.pending_reboot(state, wanted, target, steps)
     due = [step for step in steps if step.name != "uncordon"]  # pods are let in again only where nothing is wrong
     health = () if due or pending or faults else _health(state, wanted, target)
@@ -35,7 +36,7 @@ def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any
     return {
         "faults": [str(fault) for fault in faults],
         "steps": [step.to_dict() for step in steps],
-        "warnings_found": [*_notes(target), *(str(fault) for fault in health if fault.severity != ERROR)],
+        "warnings_found": [*_warnings(target), *(str(fault) for fault in health if fault.severity != ERROR)],
         "problems": problems,
         "known_problems": [str(fault) for fault in known],
         "health": [fault.to_dict() for fault in health],
@@ -71,8 +72,8 @@ def _health(state: NodeState, wanted: Wanted, target: driver_plan.Target | None)
     return (*driver_proof.faults(state, wanted), *driver_proof.gsp_faults(verdict, wanted))
 
 
-def _notes(target: driver_plan.Target | None) -> tuple[str, ...]:
-    return target.packages.notes if target and target.packages else ()
+def _warnings(target: driver_plan.Target | None) -> tuple[str, ...]:
+    return target.packages.warnings if target and target.packages else ()
 
 
 def _previous(state: NodeState, wanted: Wanted) -> dict[str, str] | None:
@@ -87,12 +88,12 @@ def _previous(state: NodeState, wanted: Wanted) -> dict[str, str] | None:
     }
 
 
-def _diff(state: NodeState, steps: tuple[driver_plan.Step, ...]) -> list[dict[str, str]]:
+def _diff(state: NodeState, steps: Steps) -> list[dict[str, str]]:
     """One entry a step: files by their text, packages by their versions, the rest by its reason."""
     return [change.diff for step in steps for change in _changes(state, step)]
 
 
-def _changes(state: NodeState, step: driver_plan.Step) -> list[Change]:
+def _changes(state: NodeState, step: Step) -> list[Change]:
     if step.name == "files":
         return [Change(file["path"], state.files[file["path"]], file["content"]) for file in step.data["files"]]
     if step.name == "install":

@@ -142,7 +142,7 @@ def _packages(
     if wanted.source.kind == "local":
         offer = debian_apt.local_catalogue(run, wanted.source.directory or "", offer)
     plan = driver_packages.plan(request, offer)
-    plan = replace(plan, notes=(*plan.notes, *_no_way_back(state, offer)))
+    plan = replace(plan, warnings=(*plan.warnings, *_no_way_back(state, offer)))
     leaving = driver_installed.leaving(state.packages, [package.partition("=")[0] for package in plan.packages])
     if plan.faults:
         return plan, leaving, Transaction()

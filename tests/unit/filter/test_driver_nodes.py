@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.t9k.gpu.plugins.filter.driver_nodes import FilterModule, driver_nodes
 from ansible_collections.t9k.gpu.plugins.filter.gpu_summary import gpu_summary
 
-STEP = {"name": "hold", "reason": "not held", "disturbs": False, "data": {"state": "held"}}
+STEP = {"name": "hold", "reason": "not held", "disturbs": "", "data": {"state": "held"}}
 HOT = {"code": "hot", "evidence": "it is hot"}
 NODE = {"os": "Ubuntu 22.04", "gpus": [{"index": 0}], "problems": ["it is hot"], "health": [HOT], "driver": {}}
 SHOWN = {**NODE, "driver": {"rebooted": False}}

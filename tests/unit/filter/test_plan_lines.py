@@ -11,7 +11,7 @@ from ansible_collections.t9k.gpu.plugins.filter.plan_lines import FilterModule, 
 EMPTY: dict[str, Any] = {
     "has_gpu": True, "steps": [], "faults": [], "warnings_found": [], "reboot_pending": None,
 }  # fmt: skip
-STEP = {"name": "hold", "reason": "not held: libcuda1", "disturbs": False, "data": {}}
+STEP = {"name": "hold", "reason": "not held: libcuda1", "disturbs": "", "data": {}}
 
 
 @pytest.mark.parametrize(

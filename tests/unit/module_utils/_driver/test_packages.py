@@ -210,7 +210,7 @@ def test_ubuntu_prebuilt_for_something_else(os_version: str, upstream: str, reas
     offer = make_catalogue([*ubuntu("535", "-server", V535), prebuilt("535", "-server", FOCAL, upstream), *HEADERS])
     planned = plan(ask("535", os_version), offer)
     assert planned.module_build == "dkms"
-    assert planned.notes == (f"kernel modules are built by dkms: {reason}",)
+    assert planned.warnings == (f"kernel modules are built by dkms: {reason}",)
     with pytest.raises(GpuError, match=reason):
         plan(ask("535", os_version, module_build="prebuilt"), offer)
 
@@ -239,7 +239,7 @@ def test_transitional_packages_are_followed(os_version: str, branch: str, steps:
     planned = plan(ask(branch, os_version), MOVED)
     assert (planned.driver_version, planned.branch) == ("580.95.05", "580")
     assert planned.roots[0] == "nvidia-driver-580-server"
-    assert sum("transitional" in note for note in planned.notes) == steps
+    assert sum("transitional" in note for note in planned.warnings) == steps
 
 
 def test_a_transitional_package_is_not_the_version_in_its_name() -> None:

@@ -15,12 +15,13 @@ from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Ent
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as driver_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import proof as driver_proof
-from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Step, Target
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import verdict as gsp_verdict
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import DEFAULT_PATH
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe
+from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
 WANTED = Wanted(drain="never")
 V525 = "525.147.05"
@@ -52,17 +53,23 @@ BARE = ["files", "install", "hold", "initramfs", "reboot"]
     ],
 )
 def test_bare_node(wanted: Wanted, expected: list[str]) -> None:
-    assert names(driver_plan.steps(bare_node(), wanted, target())) == expected
+    assert names(driver_plan.plan(bare_node(), wanted, target())) == expected
 
 
 def test_a_kubelet_means_a_drain() -> None:
     state = bare_node()
     with_kubelet = replace(state, system=replace(state.system, kubelet=True))
-    assert names(driver_plan.steps(with_kubelet, Wanted(), target())) == ["drain", *BARE, "uncordon"]
+    steps = driver_plan.plan(with_kubelet, Wanted(), target())
+    assert names(steps) == ["drain", *BARE, "uncordon"]
+    assert steps[0].reason == f"the step install comes: {driver_plan.GPU_WORK}"
+    assert {step.name: step.disturbs for step in steps if step.disturbs} == {
+        "install": driver_plan.GPU_WORK,
+        "reboot": driver_plan.EVERYTHING,
+    }
 
 
 def test_the_vendors_unit_that_switches_persistence_off_is_foreseen() -> None:
-    steps = driver_plan.steps(bare_node(), WANTED, target(vendor_persistence_off=True))
+    steps = driver_plan.plan(bare_node(), WANTED, target(vendor_persistence_off=True))
     assert "persistence" in names(steps)
 
 
@@ -100,14 +107,14 @@ FINISHED = finished_node(V525)
     ],
 )
 def test_finished_node(state: NodeState, wanted: Wanted, expected: list[str]) -> None:
-    assert names(driver_plan.steps(state, wanted, target(packages=False))) == expected
+    assert names(driver_plan.plan(state, wanted, target(packages=False))) == expected
 
 
 def test_persistence_off_on_a_gpu() -> None:
     gpus = tuple(replace(gpu, persistence_enabled=False) for gpu in FINISHED.smi.gpus)
-    steps = driver_plan.steps(changed(smi=replace(FINISHED.smi, gpus=gpus)), WANTED, target(packages=False))
+    steps = driver_plan.plan(changed(smi=replace(FINISHED.smi, gpus=gpus)), WANTED, target(packages=False))
     assert names(steps) == ["persistence"]
-    assert steps[0].disturbs
+    assert steps[0].disturbs == driver_plan.CONTAINERS
     assert steps[0].data == {"restart": True}
 
 
@@ -116,13 +123,13 @@ def test_the_daemon_is_not_restarted_between_an_installation_and_its_reboot() ->
     edited = replace(
         UNIT, fragment=replace(UNIT.fragment, text=UNIT.fragment.text.replace("nvpd", "nvpd --no-persistence-mode"))
     )
-    steps = driver_plan.steps(changed(persistenced=edited), WANTED, target("535.54.03"))
+    steps = driver_plan.plan(changed(persistenced=edited), WANTED, target("535.54.03"))
     assert [step.data for step in steps if step.name == "persistence"] == [{"restart": False}]
 
 
 def test_a_package_dpkg_left_half_done() -> None:
     packages = (*FINISHED.packages[:-1], replace(FINISHED.packages[-1], status="half-configured"))
-    assert names(driver_plan.steps(changed(packages=packages), WANTED, target(packages=False)))[0] == "repair"
+    assert names(driver_plan.plan(changed(packages=packages), WANTED, target(packages=False)))[0] == "repair"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +150,7 @@ def test_a_package_dpkg_left_half_done() -> None:
 def test_a_reboot_that_did_not_help_is_not_repeated(mark: str | None, expected: list[str]) -> None:
     unloaded = replace(FINISHED.kernel_module, loaded=False)
     state = changed(kernel_module=unloaded, files={**FINISHED.files, driver_files.REBOOT_MARK: mark})
-    assert names(driver_plan.steps(state, WANTED, target(packages=False))) == expected
+    assert names(driver_plan.plan(state, WANTED, target(packages=False))) == expected
 
 
 def test_an_interruption_before_the_reboot_of_a_gsp_change_still_gets_it() -> None:
@@ -152,15 +159,15 @@ def test_an_interruption_before_the_reboot_of_a_gsp_change_still_gets_it() -> No
     marked = changed(
         files={**FINISHED.files, driver_files.REBOOT_MARK: f"{V525}/proprietary default an-earlier-boot\n"}
     )
-    planned = driver_plan.steps(marked, wanted, target(packages=False))
+    planned = driver_plan.plan(marked, wanted, target(packages=False))
     interrupted = simulate(marked, [step for step in planned if step.name != "reboot"])
-    assert names(driver_plan.steps(interrupted, wanted, target(packages=False))) == ["reboot"]
+    assert names(driver_plan.plan(interrupted, wanted, target(packages=False))) == ["reboot"]
 
 
 def test_a_reboot_that_is_not_allowed_is_pending_with_its_reason() -> None:
     state = changed(kernel_module=replace(FINISHED.kernel_module, version="525.105.17"))
     never = replace(WANTED, reboot="never")
-    planned = driver_plan.steps(state, never, target(packages=False))
+    planned = driver_plan.plan(state, never, target(packages=False))
     assert planned == ()
     reason = driver_plan.pending_reboot(state, never, target(packages=False), planned)
     assert reason == "driver 525.105.17 is loaded, 525.147.05 is installed"
@@ -178,25 +185,25 @@ def test_a_reboot_that_is_not_allowed_is_pending_with_its_reason() -> None:
     ],
 )
 def test_absent(state: NodeState, expected: list[str]) -> None:
-    assert names(driver_plan.steps(state, replace(WANTED, state="absent"), None)) == expected
+    assert names(driver_plan.plan(state, replace(WANTED, state="absent"), None)) == expected
 
 
 def test_absent_takes_ours_and_only_ours() -> None:
-    steps = {step.name: step for step in driver_plan.steps(FINISHED, replace(WANTED, state="absent"), None)}
+    steps = {step.name: step for step in driver_plan.plan(FINISHED, replace(WANTED, state="absent"), None)}
     assert {file["path"] for file in steps["files"].data["files"]} == {modprobe.BLACKLIST_PATH}
     assert "openssh-server" not in steps["remove"].data["packages"]
 
 
 def test_absent_leaves_what_others_wrote_beside_our_option() -> None:
     state = replace(bare_node(), files={**bare_node().files, DEFAULT_PATH: GSP_LINE + OTHER_LINE})
-    steps = driver_plan.steps(state, replace(WANTED, state="absent"), None)
+    steps = driver_plan.plan(state, replace(WANTED, state="absent"), None)
     assert steps[0].data == {"files": [{"path": DEFAULT_PATH, "content": OTHER_LINE}]}
 
 
 def test_absent_releases_the_kernels_held_for_prebuilt_modules() -> None:
     names_held = (f"linux-modules-nvidia-525-server-{KERNEL}", f"linux-image-{KERNEL}")
     more = tuple(Package(name, "amd64", "1", "hold", "installed") for name in (*names_held, "linux-base"))
-    steps = driver_plan.steps(changed(packages=(*FINISHED.packages, *more)), replace(WANTED, state="absent"), None)
+    steps = driver_plan.plan(changed(packages=(*FINISHED.packages, *more)), replace(WANTED, state="absent"), None)
     assert steps[0].data["release"] == [f"linux-image-{KERNEL}"]
     assert names_held[0] in steps[0].data["packages"]
 
@@ -215,7 +222,7 @@ def test_an_installation_with_dkms_releases_the_kernels_held_for_prebuilt_module
     more = tuple(Package(name, "amd64", "1", "hold", "installed") for name in held_names)
     packages = replace(package_plan("535.54.03"), module_build=coming)
     goal = Target("535.54.03", "proprietary", packages, leaving=(held_names[0],))
-    steps = driver_plan.steps(changed(packages=(*FINISHED.packages, *more)), WANTED, goal)
+    steps = driver_plan.plan(changed(packages=(*FINISHED.packages, *more)), WANTED, goal)
     (install,) = [step for step in steps if step.name == "install"]
     assert install.data["release"] == [held_names[0], *released]
 
@@ -225,7 +232,7 @@ def test_a_source_says_what_else_it_installs(there: bool, needs: list[str]) -> N
     tool = Package("python3-debian", "all", "0.1.49", "install", "installed")
     state = changed(packages=(*FINISHED.packages, *((tool,) if there else ())))
     entry = Entry(("https://mirror.example",), ("jammy",), ("restricted",))
-    (step,) = driver_plan.steps(state, WANTED, target(packages=False, source=entry))
+    (step,) = driver_plan.plan(state, WANTED, target(packages=False, source=entry))
     assert (step.name, step.data["needs"]) == ("sources", needs)
     assert ("python3-debian" in step.reason) is not there
 
@@ -276,14 +283,14 @@ sources = st.sampled_from(
 def test_once_done_nothing_is_left(start: NodeState, wanted: Wanted, version: str, source: Entry | None) -> None:
     """plan(apply(plan(s, w)), w) = ∅"""
     in_place = start.driver is not None and start.driver.driver_version == version
-    steps = driver_plan.steps(start, wanted, target(version, packages=not in_place, source=source))
+    steps = driver_plan.plan(start, wanted, target(version, packages=not in_place, source=source))
     after = simulate(start, steps)
-    assert driver_plan.steps(after, wanted, target(version, packages=False, source=source)) == ()
+    assert driver_plan.plan(after, wanted, target(version, packages=False, source=source)) == ()
 
 
 @given(start=starts, wanted=wanted_states)
 def test_absent_once_done_nothing_is_left(start: NodeState, wanted: Wanted) -> None:
     absent = replace(wanted, state="absent")
-    after = simulate(start, driver_plan.steps(start, absent, None))
-    assert driver_plan.steps(after, absent, None) == ()
+    after = simulate(start, driver_plan.plan(start, absent, None))
+    assert driver_plan.plan(after, absent, None) == ()
     assert not any(text for text in after.files.values())

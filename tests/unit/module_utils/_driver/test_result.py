@@ -65,8 +65,8 @@ def test_a_bare_node(resolve: Callable[[Any], None]) -> None:
     assert (plan["target_version"], plan["reboot_pending"]) == (V525, None)
 
 
-def test_the_notes_of_the_packages_are_shown(resolve: Callable[[Any], None]) -> None:
-    resolve(replace(TARGET, packages=replace(package_plan(V525), notes=("built by dkms",))))
+def test_the_warnings_of_the_packages_are_shown(resolve: Callable[[Any], None]) -> None:
+    resolve(replace(TARGET, packages=replace(package_plan(V525), warnings=("built by dkms",))))
     assert make(bare_node())["warnings_found"] == ["built by dkms"]
 
 
