@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""``changed`` and ``diff`` from the same two objects. Private: subject to change without notice."""
+"""Derive ``changed`` and ``diff`` from the same two objects."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Change:
 
     @property
     def diff(self) -> dict[str, str]:
-        """In the form ``ansible-playbook --diff`` prints."""
+        """Return it in the form ``ansible-playbook --diff`` prints."""
         return {
             "before_header": f"{self.name} (before)",
             "after_header": f"{self.name} (after)",

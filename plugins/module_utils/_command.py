@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Commands as argv lists in the C locale, with a time limit. Private: subject to change without notice."""
+"""Run commands as argv lists in the C locale, with a time limit."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class _CannotBeEndedError(Exception):
 
 @contextmanager
 def _no_longer_than(seconds: int | None) -> Iterator[None]:
-    """``timeout`` waits for the program that it killed, so a program that cannot die needs a limit above it."""
+    """Give up where ``timeout`` would not: it waits for the program that it killed, so one that cannot die needs a limit above it."""
 
     def give_up(_number: int, _frame: FrameType | None) -> None:
         raise _CannotBeEndedError
@@ -78,7 +78,7 @@ def _no_longer_than(seconds: int | None) -> Iterator[None]:
 
 
 def runner(module: AnsibleModule) -> Run:
-    """A ``Run`` on this host. A missing program is a result (``missing``), never an exception.
+    """Return a ``Run`` on this host. A missing program is a result (``missing``), never an exception.
 
     The time limit is kept by coreutils' ``timeout``, which ends the whole process group. What cannot be ended even
     so is left behind, so that a hung ``nvidia-smi`` cannot hang the play.

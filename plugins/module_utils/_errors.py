@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The one exception of the collection. Private: subject to change without notice."""
+"""Define the one exception of the collection."""
 
 from __future__ import annotations
 

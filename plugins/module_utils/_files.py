@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reading and atomic writing of small text files. Private: subject to change without notice."""
+"""Read small text files, and write them atomically."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def under(root: str, path: str) -> Path:
-    """``path`` (absolute) below ``root``: ``/`` on a host, a folder of captures in tests."""
+    """Return ``path`` (absolute) below ``root``: ``/`` on a host, a folder of captures in tests."""
     return Path(root) / path.lstrip("/")
 
 
 def read_text(path: Path | str) -> str | None:
-    """The file's text; None if it is not there or may not be looked at (procfs and sysfs answer both ways)."""
+    """Return the file's text; None if it is not there or may not be looked at (procfs and sysfs answer both ways)."""
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):

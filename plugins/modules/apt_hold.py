@@ -163,7 +163,9 @@ def bring(params: dict[str, Any], check_mode: bool, run: Run) -> tuple[debian_ho
     packages = read_status(root)
     wanted = patterns(params, packages)
     known = debian_hold.lookup(run, debian_hold.unknown_names(wanted, packages), root)
-    selections = debian_hold.plan(wanted, packages, params["state"], names.is_driver if params["exclusive"] else None, known)
+    selections = debian_hold.plan(
+        wanted, packages, params["state"], names.is_driver if params["exclusive"] else None, known
+    )
     if not check_mode and any(selection.changed for selection in selections):
         debian_hold.apply(run, selections, known, root, params["lock_timeout"])
         debian_hold.verify(selections, read_status(root))

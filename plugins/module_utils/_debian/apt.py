@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What apt has on offer, from its own metadata in three commands, and what a transaction of it would do.
-
-Private: subject to change without notice.
-"""
+"""Ask apt what it has on offer, from its own metadata in three commands, and what a transaction of it would do."""
 
 from __future__ import annotations
 
@@ -48,12 +45,12 @@ class Catalogue:
     candidates: Mapping[str, str] = field(default_factory=dict)
 
     def versions(self, name: str) -> tuple[Available, ...]:
-        """apt's candidate first, then the others from new to old."""
+        """Return apt's candidate first, then the others from new to old."""
         chosen = self.candidates.get(name)
         return tuple(sorted(self.entries.get(name, ()), key=lambda entry: entry.version != chosen))
 
     def providers(self, name: str) -> list[Available]:
-        """Packages of any name that provide ``name``."""
+        """Return packages of any name that provide ``name``."""
         return [e for found in self.entries.values() for e in found if any(name == p[0] for p in e.provides)]
 
 
@@ -81,7 +78,7 @@ def catalogue(run: Run, pattern: str) -> Catalogue:
 
 
 def local_catalogue(run: Run, folder: str, host: Catalogue | None = None) -> Catalogue:
-    """The packages of a folder of .deb files; ``host`` adds what apt has of the kernel's headers."""
+    """Return the packages of a folder of .deb files; ``host`` adds what apt has of the kernel's headers."""
     files = sorted(Path(folder).glob("*.deb"))
     if not files:
         raise GpuError(
@@ -96,7 +93,7 @@ def local_catalogue(run: Run, folder: str, host: Catalogue | None = None) -> Cat
 
 
 def _checked(result: Result) -> Result:
-    """apt-cache gives 100 where a pattern matches nothing, which is an answer as well."""
+    """Refuse a command that failed. apt-cache gives 100 where a pattern matches nothing, which is an answer as well."""
     if result.ok or (result.rc == 100 and result.argv[0] == "apt-cache"):
         return result
     raise GpuError(
@@ -108,7 +105,7 @@ def _checked(result: Result) -> Result:
 
 
 def parse_show(text: str) -> list[Available]:
-    """The stanzas of ``apt-cache show`` or ``dpkg-deb --field``."""
+    """Parse the stanzas of ``apt-cache show`` or ``dpkg-deb --field``."""
     found = []
     for stanza in text.split("\n\n"):
         fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(.*)$", stanza, re.MULTILINE))
@@ -131,7 +128,7 @@ def _available(fields: Mapping[str, str]) -> Available:
 
 
 def parse_relations(text: str) -> tuple[tuple[Relation, ...], ...]:
-    """``a (>= 1) | b, c`` as alternatives within dependencies."""
+    """Parse ``a (>= 1) | b, c`` into alternatives within dependencies."""
     return tuple(
         tuple(
             (m["name"], m["relation"] or "", m["version"] or "")
@@ -149,7 +146,7 @@ class Policy:
 
 
 def parse_policy(text: str, native: str) -> Policy:
-    """Candidates, and the sources of every version. ``(none)`` is no candidate: pinned away or only virtual."""
+    """Parse candidates, and the sources of every version. ``(none)`` is no candidate: pinned away or only virtual."""
     candidates: dict[str, str] = {}
     origins: dict[tuple[str, str], tuple[str, ...]] = {}
     name = version = ""
@@ -207,7 +204,7 @@ def transaction(run: Run, packages: Sequence[str], recommends: bool = False) -> 
 
 
 def parse_simulation(text: str, uris: str = "") -> Transaction:
-    """The lines of ``apt-get -s`` and of ``apt-get --print-uris``."""
+    """Parse the lines of ``apt-get -s`` and of ``apt-get --print-uris``."""
     moves = [Move(m["name"], m["before"], m["after"]) for m in map(_INST.match, text.splitlines()) if m]
     removed = [Move(m["name"], m["before"], None) for m in map(_REMV.match, text.splitlines()) if m]
     held = _HELD.search(text)

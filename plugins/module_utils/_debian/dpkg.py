@@ -3,7 +3,6 @@
 """Read what dpkg knows from its own files.
 
 No command is run: a status file of 2,000 packages takes a few milliseconds, ``dpkg-query`` many times that.
-Private: subject to change without notice.
 """
 
 from __future__ import annotations
@@ -41,12 +40,12 @@ class Package:
 
     @property
     def installed(self) -> bool:
-        """Unpacked and configured."""
+        """Tell whether it is unpacked and configured."""
         return self.status in _INSTALLED
 
     @property
     def present(self) -> bool:
-        """Has files on the system, configured or not."""
+        """Tell whether it has files on the system, configured or not."""
         return self.status not in _ABSENT
 
     @property
@@ -55,17 +54,17 @@ class Package:
 
     @property
     def label(self) -> str:
-        """The name as dpkg prints it: with the architecture where several may be installed."""
+        """Return the name as dpkg prints it: with the architecture where several may be installed."""
         return self.spec if self.multi_arch == "same" else self.name
 
     @property
     def spec(self) -> str:
-        """The name as dpkg always understands it."""
+        """Return the name as dpkg always understands it."""
         return f"{self.name}:{self.architecture}"
 
 
 def read_status(root: str = "/") -> tuple[Package, ...]:
-    """Every package of the system below ``root``, the journal of an interrupted dpkg included."""
+    """Return every package of the system below ``root``, the journal of an interrupted dpkg included."""
     path = under(root, f"{ADMIN_DIR}/status")
     text = read_text(path)
     if text is None:
@@ -86,7 +85,7 @@ def _journals(folder: Path) -> list[Path]:
 
 
 def parse_status(text: str, where: str = "text") -> list[Package]:
-    """The packages of a status file: only the fields needed here are looked for, in one pass of C code each."""
+    """Return the packages of a status file: only the fields needed here are looked for, in one pass of C code each."""
     return [_package(stanza, where) for stanza in text.split("\n\n") if stanza.strip()]
 
 

@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which selections of dpkg change to hold or release packages, and how they are written.
-
-Private: subject to change without notice.
-"""
+"""Plan which selections of dpkg change to hold or release packages, and write them."""
 
 from __future__ import annotations
 
@@ -51,7 +48,7 @@ def is_glob(pattern: str) -> bool:
 
 
 def unknown_names(patterns: Iterable[str], packages: Sequence[Package]) -> list[str]:
-    """The exact names that dpkg has no entry for."""
+    """Return the exact names that dpkg has no entry for."""
     return [p for p in patterns if not is_glob(p) and not any(_matches(p, package) for package in packages)]
 
 
@@ -62,7 +59,7 @@ def plan(
     others: Callable[[str], bool] | None = None,
     known: Sequence[Package] = (),
 ) -> tuple[Selection, ...]:
-    """The selection of every package in question, changed or not.
+    """Return the selection of every package in question, changed or not.
 
     ``packages``  dpkg's database
     ``others``    which held packages besides are to be released, by their names
@@ -87,7 +84,7 @@ def _matches(pattern: str, package: Package) -> bool:
 
 
 def _covers(pattern: str, package: Package) -> bool:
-    """A glob means what is there (or held for later); an exact name means the package, there or not."""
+    """Tell whether a pattern means a package: a glob what is there (or held for later), an exact name there or not."""
     return _matches(pattern, package) and (not is_glob(pattern) or package.present or package.held)
 
 
@@ -117,7 +114,7 @@ def _released(package: Package) -> Selection:
 
 
 def lookup(run: Run, names: Sequence[str], root: str = "/") -> tuple[Package, ...]:
-    """What apt knows of names that dpkg has no entry for: the newest version of each."""
+    """Return what apt knows of names that dpkg has no entry for: the newest version of each."""
     if not names:
         return ()
     result = run(["apt-cache", *_apt_root(root), "show", "--no-all-versions", *names], timeout_s=60)
@@ -159,7 +156,7 @@ def apply(
 
 
 def _stanza(package: Package) -> str:
-    """The least that dpkg takes as an available package."""
+    """Return the least that dpkg takes as an available package."""
     fields = {
         "Package": package.name,
         "Architecture": package.architecture,
@@ -172,7 +169,7 @@ def _stanza(package: Package) -> str:
 
 
 def _refuse_failure(result: Result) -> None:
-    """dpkg's exit status is 0 even where it ignored a name, so its warning counts as well."""
+    """Refuse what dpkg did not do. Its exit status is 0 even where it ignored a name, so its warning counts as well."""
     if not result.ok or "not in status nor available database" in result.stderr:
         raise GpuError(
             "selections written",
@@ -196,6 +193,6 @@ def verify(selections: Sequence[Selection], packages: Sequence[Package]) -> None
 
 
 def as_diff(selections: Sequence[Selection]) -> tuple[dict[str, str], dict[str, str]]:
-    """Before and after, by package, of what changes."""
+    """Return before and after, by package, of what changes."""
     changed = [s for s in selections if s.changed]
     return {s.label: s.selection_before for s in changed}, {s.label: s.selection_after for s in changed}

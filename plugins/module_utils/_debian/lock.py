@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Waiting for dpkg's lock, and who holds it. Private: subject to change without notice."""
+"""Wait for dpkg's lock, and name who holds it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run_unlocked(run: Run, argv: list[str], stdin: str, root: str, limit_s: int)
 
 
 def lock_holder(root: str = "/", proc: str = "/proc") -> str:
-    """Who holds one of dpkg's locks, from the kernel's table of locks."""
+    """Name who holds one of dpkg's locks, from the kernel's table of locks."""
     inodes = {str(path.stat().st_ino) for path in (under(root, lock) for lock in _LOCKS) if path.exists()}
     pids = [pid for pid, inode in _locks(read_text(f"{proc}/locks") or "") if inode in inodes]
     shown = [f"process {pid} ({_command_line(proc, pid)})" for pid in dict.fromkeys(pids)]
@@ -42,7 +42,7 @@ def lock_holder(root: str = "/", proc: str = "/proc") -> str:
 
 
 def _locks(text: str) -> list[tuple[str, str]]:
-    """(process, inode) of every lock that is held; a line with an arrow is one that waits."""
+    """Return (process, inode) of every lock that is held; a line with an arrow is one that waits."""
     return [(words[4], words[5].rsplit(":", 1)[-1]) for words in map(str.split, text.splitlines()) if len(words) == 8]
 
 

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which system this is, from its os-release file. Private: subject to change without notice."""
+"""Tell which system this is, from its os-release file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text, u
 
 
 def read_os_release(root: str = "/") -> dict[str, str]:
-    """Its fields: ID, VERSION_ID, VERSION_CODENAME and so on; empty where there is no such file."""
+    """Return its fields: ID, VERSION_ID, VERSION_CODENAME and so on; empty where there is no such file."""
     for path in ("/etc/os-release", "/usr/lib/os-release"):
         text = read_text(under(root, path))
         if text is not None:
@@ -19,6 +19,6 @@ def read_os_release(root: str = "/") -> dict[str, str]:
 
 
 def parse_os_release(text: str) -> dict[str, str]:
-    """Lines ``NAME=value`` with the quoting of a shell."""
+    """Parse lines ``NAME=value`` with the quoting of a shell."""
     pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
     return {name.strip(): "".join(shlex.split(value, comments=True)) for name, _equals, value in pairs}

@@ -1,9 +1,9 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""apt as it will see the world once a source is added and its lists are fresh, without touching the node's own apt.
+"""Show apt the world as it will be once a source is added and its lists are fresh, without touching the node's own apt.
 
 A plan must name the packages it will install, also in check mode and also where the source is not configured yet.
-So the metadata goes to a private folder that is gone afterwards. Private: subject to change without notice.
+So the metadata goes to a private folder that is gone afterwards.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _HOOKS = tuple(f"APT::Update::{when}-Invoke{what}" for when in ("Pre", "Post") f
 
 @contextlib.contextmanager
 def preview(run: Run, extra: Entry | None, own_file: str) -> Iterator[Run]:
-    """A ``Run`` whose apt commands see ``extra`` in the place of ``own_file``, with lists fetched just now."""
+    """Give a ``Run`` whose apt commands see ``extra`` in the place of ``own_file``, with lists fetched just now."""
     with tempfile.TemporaryDirectory(prefix="t9k-gpu-apt-", dir="/var/tmp") as folder:
         place = Path(folder)
         place.chmod(0o755)  # apt fetches as the user _apt
@@ -60,7 +60,7 @@ def _lay_out(place: Path, extra: Entry | None, own_name: str) -> None:
 
 
 def _key(run: Run, place: Path, key: str | None) -> str | None:
-    """A path apt can read: a key given by address is fetched by apt's own means, one given as text is written down."""
+    """Return a path apt can read: a key given by address is fetched by apt's own means, one given as text is written down."""
     if not key or key.startswith("/"):
         return key
     file = place / "key"
@@ -83,7 +83,7 @@ def _key(run: Run, place: Path, key: str | None) -> str | None:
 
 
 def _copy(folder: str, place: Path, leave_out: tuple[str, ...]) -> None:
-    """The node's files, but for the collection's own, which the plan may be about to change."""
+    """Copy the node's files, but for the collection's own, which the plan may be about to change."""
     place.mkdir()
     if Path(folder).is_dir():
         ignore = shutil.ignore_patterns(*leave_out)

@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""apt's source entries, in both of their formats, and the one entry the driver may need besides them. Pure but for ``read``.
-
-Private: subject to change without notice.
-"""
+"""Read apt's source entries, in both of their formats, and find the one entry that must be added. Pure but for ``read``."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ class Entry:
     signed_by: str | None = None
 
     def to_dict(self) -> dict[str, object]:
-        """In the words of ``ansible.builtin.deb822_repository``."""
+        """Return it in the words of ``ansible.builtin.deb822_repository``."""
         fields: dict[str, object] = {
             "uris": list(self.uris),
             "suites": list(self.suites),
@@ -35,7 +32,7 @@ class Entry:
         return {**fields, "signed_by": self.signed_by} if self.signed_by else fields
 
     def same_place(self, other: Entry) -> bool:
-        """Everything but the key: ``deb822_repository`` stores a key given by address under a path of its own."""
+        """Compare everything but the key: ``deb822_repository`` stores a key given by address under a path of its own."""
         return (set(self.uris), set(self.suites), set(self.components)) == (
             set(other.uris),
             set(other.suites),
@@ -44,7 +41,7 @@ class Entry:
 
 
 def read(root: str, leave_out: str) -> tuple[Entry, ...]:
-    """Every enabled entry of ``/etc/apt`` below ``root``, but for those of the file ``leave_out``."""
+    """Return every enabled entry of ``/etc/apt`` below ``root``, but for those of the file ``leave_out``."""
     parts = sorted(under(root, "/etc/apt/sources.list.d").glob("*"))
     files = [under(root, "/etc/apt/sources.list"), *(p for p in parts if p != under(root, leave_out))]
     return tuple(entry for path in files for entry in parse(read_text(path) or "", deb822=path.suffix == ".sources"))
@@ -76,7 +73,7 @@ def _deb822(text: str) -> Iterator[Entry]:
 
 
 def _fields(stanza: str) -> dict[str, str]:
-    """Field names in lower case; continuation lines are joined to their field."""
+    """Return the fields by name in lower case; continuation lines are joined to their field."""
     fields: dict[str, str] = {}
     name = ""
     for line in stanza.splitlines():
@@ -90,7 +87,7 @@ def _fields(stanza: str) -> dict[str, str]:
 
 
 def extra_components(entries: Iterable[Entry], codename: str, needed: Iterable[str]) -> Entry | None:
-    """The entry that adds the components the distribution's own sources lack, from the very mirror they use.
+    """Return the entry that adds the components the distribution's own sources lack, from the very mirror they use.
 
     None if nothing lacks, or if there is no entry of this release to take the mirror from.
     """

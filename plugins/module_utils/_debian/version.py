@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Order versions of Debian packages, and judge their relations.
-
-Private: subject to change without notice.
-"""
+"""Order versions of Debian packages, and judge their relations."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from functools import cmp_to_key, lru_cache
 
 
 def compare(left: str, right: str) -> int:
-    """Negative, zero or positive, as ``dpkg --compare-versions`` orders them."""
+    """Return a negative number, zero or a positive one, as ``dpkg --compare-versions`` orders them."""
     (left_epoch, left_upstream, left_revision), (right_epoch, right_upstream, right_revision) = (
         _parts(left),
         _parts(right),
@@ -33,7 +30,7 @@ def _parts(version: str) -> tuple[int, str, str]:
 
 
 def _order(left: str, right: str) -> int:
-    """Text and numbers by turns; ``~`` sorts before the end, letters before everything else."""
+    """Compare text and numbers by turns; ``~`` sorts before the end, letters before everything else."""
     while left or right:
         (left_text, left), (right_text, right) = _cut(left, r"\D*"), _cut(right, r"\D*")
         for a, b in zip(_weights(left_text), _weights(right_text)):
@@ -60,7 +57,7 @@ def _weights(text: str) -> list[int]:
 
 
 def satisfies(version: str, relation: str, wanted: str) -> bool:
-    """Whether ``version`` fulfils a dependency such as ``>= 535``; without a relation everything does."""
+    """Tell whether ``version`` fulfils a dependency such as ``>= 535``; without a relation everything does."""
     order = compare(version, wanted) if relation else 0
     return {
         "": True,

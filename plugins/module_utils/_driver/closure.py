@@ -1,10 +1,9 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Every package of the driver that follows from a few by dependency, each at the version that fits.
+"""Follow dependencies from a few packages to every package of the driver, each at the version that fits.
 
 apt takes exact versions only where each is named: with the metapackage alone, a downgrade leaves the libraries at their
 candidates and fails. So the family is walked here; packages that do not belong to the driver are left to apt.
-Private: subject to change without notice.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.version import dri
 
 
 def fulfils(entry: Available, relation: Relation) -> bool:
-    """By its name and version, or by what it provides."""
+    """Tell whether a package fulfils a relation, by its name and version or by what it provides."""
     name, operator, version = relation
     if entry.name == name and satisfies(entry.version, operator, version):
         return True
@@ -29,7 +28,7 @@ def fulfils(entry: Available, relation: Relation) -> bool:
 
 
 def closure(roots: Sequence[Available], catalogue: Catalogue, version: str) -> tuple[Available, ...]:
-    """The roots first, then what they need, in the order it is met."""
+    """Return the roots first, then what they need, in the order it is met."""
     chosen: dict[str, Available] = {entry.name: entry for entry in roots}
     waiting = list(roots)
     while waiting:
@@ -49,7 +48,7 @@ def _choose(
     catalogue: Catalogue,
     version: str,
 ) -> Available | None:
-    """The family's package that fulfils a dependency, if none that was chosen does."""
+    """Return the family's package that fulfils a dependency, if none that was chosen does."""
     if any(fulfils(entry, relation) for relation in alternatives for entry in chosen.values()):
         return None
     for relation in alternatives:
@@ -63,7 +62,7 @@ def _choose(
 
 
 def _providers(relation: Relation, needed_by: Available, catalogue: Catalogue, version: str) -> list[Available]:
-    """Other packages of the same driver that provide the name; those of the same build before others."""
+    """Return other packages of the same driver that provide the name; those of the same build before others."""
     found = [
         e for e in catalogue.providers(relation[0]) if fulfils(e, relation) and driver_version(e.version) == version
     ]

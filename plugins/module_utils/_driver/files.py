@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The small files the driver role keeps on a node: where they are and what they say. Pure.
-
-Private: subject to change without notice.
-"""
+"""Say where the small files are that the driver role keeps on a node, and what they say. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ OURS = (BLACKLIST_PATH, DEFAULT_PATH, PREFERENCES, UNATTENDED, SOURCES, *KEYRING
 
 
 def preferences(driver_version: str) -> str:
-    """An apt pin of the driver's family to one upstream version, above every archive's own priority.
+    """Return an apt pin of the driver's family to one upstream version, above every archive's own priority.
 
     Packages of other projects that share the prefix (the container toolkit) have no version of this form, so the pin
     leaves them alone. The version is an expression: a glob with a star at both ends matches nothing, since apt takes the
@@ -41,7 +38,7 @@ def preferences(driver_version: str) -> str:
 
 
 def unattended() -> str:
-    """Keeps unattended-upgrades off the driver: python regular expressions, matched from the start of a name.
+    """Keep unattended-upgrades off the driver: python regular expressions, matched from the start of a name.
 
     The container toolkit shares the prefix, but its fixes must not wait for the driver.
     """

@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which packages, at which versions, make up the driver that was asked for: a pure function of request and catalogue.
-
-Private: subject to change without notice.
-"""
+"""Choose the packages, and their versions, that make up the driver asked for: a pure function of request and catalogue."""
 
 from __future__ import annotations
 
@@ -63,26 +60,27 @@ class PackagePlan:
 
 
 def plan(request: Request, catalogue: Catalogue) -> PackagePlan:
-    """The package set. GpuError where the request fits nothing on offer; what a host lacks is listed in ``faults``."""
+    """Return the package set. GpuError where the request fits nothing on offer; what a host lacks is listed in ``faults``."""
     _refuse_system(request)
     offer = _of_source(request, catalogue)
-    request, naming, driver, warnings = _driver(request, offer)
-    roots, build, more_warnings = _kernel_modules(request, offer, naming, driver)
+    chosen = _driver(request, offer)
+    request, naming, driver = chosen.request, chosen.naming, chosen.entry
+    roots, build, more_warnings = _kernel_modules(chosen, offer)
     faults: list[str] = []
     if request.fabric_manager:
         roots += _fabric_manager(request, offer, naming, driver, faults)
     if build == "dkms":
         roots += _headers(request, offer, faults)
-    chosen = closure(roots, offer, driver_version(driver.version) or "")
+    family = closure(roots, offer, driver_version(driver.version) or "")
     return PackagePlan(
-        packages=tuple(f"{entry.name}={entry.version}" for entry in chosen),
-        install=tuple(entry.path or f"{entry.name}={entry.version}" for entry in chosen),
+        packages=tuple(f"{entry.name}={entry.version}" for entry in family),
+        install=tuple(entry.path or f"{entry.name}={entry.version}" for entry in family),
         roots=tuple(entry.name for entry in roots),
         driver_version=driver_version(driver.version) or driver.version,
         branch=request.branch,
         kernel_modules=request.kernel_modules,
         module_build=build,
-        warnings=(*warnings, *more_warnings),
+        warnings=(*chosen.warnings, *more_warnings),
         faults=tuple(faults),
     )
 
@@ -98,7 +96,7 @@ def _refuse_system(request: Request) -> None:
 
 
 def _of_source(request: Request, catalogue: Catalogue) -> Catalogue:
-    """The same name may be in the distribution and in NVIDIA's repository: keep the versions of the source meant."""
+    """Keep the versions of the source meant: the same name may be in the distribution and in NVIDIA's repository."""
     if request.source not in ("distribution", "cuda"):
         return catalogue
     wanted = request.source == "cuda"
@@ -121,8 +119,18 @@ def _fill(template: str, request: Request) -> str:
     )
 
 
-def _driver(request: Request, offer: Catalogue) -> tuple[Request, Naming, Available, list[str]]:
-    """The package that carries the driver's version, transitional packages followed to where they lead."""
+@dataclass(frozen=True)
+class _Chosen:
+    """The driver that a request comes to: a transitional package changes branch and flavour on the way."""
+
+    request: Request
+    naming: Naming
+    entry: Available
+    warnings: tuple[str, ...] = ()
+
+
+def _driver(request: Request, offer: Catalogue) -> _Chosen:
+    """Find the package that carries the driver's version, transitional packages followed to where they lead."""
     for naming in names.namings(request.os_id, request.flavour, request.source):
         name = _fill(naming.driver, request)
         found = [
@@ -132,7 +140,7 @@ def _driver(request: Request, offer: Catalogue) -> tuple[Request, Naming, Availa
         if fitting and fitting[0].transitional:
             return _follow(request, offer, fitting[0])
         if fitting:
-            return request, naming, fitting[0], []
+            return _Chosen(request, naming, fitting[0])
         if found and request.version:
             _refuse_version(request, name, found)
     raise GpuError(
@@ -145,12 +153,12 @@ def _driver(request: Request, offer: Catalogue) -> tuple[Request, Naming, Availa
 
 
 def _is_branch(entry: Available, name: str, request: Request) -> bool:
-    """A name with the branch in it may lead elsewhere (transitional); one without is judged by its version."""
+    """Judge a name with the branch in it by that, though it may lead elsewhere (transitional), one without by its version."""
     return request.branch in name or branch(entry.version) == request.branch
 
 
 def _is_version(entry: Available, version: str | None) -> bool:
-    """A transitional package keeps the old version in its own: it is never the version asked for."""
+    """Tell whether it is the version asked for, which a transitional package never is: it keeps the old one in its own."""
     if version is None:
         return True
     return not entry.transitional and version in (entry.version, driver_version(entry.version))
@@ -166,13 +174,14 @@ def _refuse_version(request: Request, name: str, found: list[Available]) -> None
     )
 
 
-def _follow(request: Request, offer: Catalogue, entry: Available) -> tuple[Request, Naming, Available, list[str]]:
+def _follow(request: Request, offer: Catalogue, entry: Available) -> _Chosen:
     for name, _relation, _version in (relation for group in entry.depends for relation in group):
         match = names.METAPACKAGE.fullmatch(name)
         if match and match["branch"] and match["branch"] != request.branch:
             onward = replace(request, branch=match["branch"], flavour="server" if match["server"] else "desktop")
-            request, naming, driver, warnings = _driver(onward, offer)
-            return request, naming, driver, [f"{entry.name} is a transitional package and leads to {name}", *warnings]
+            found = _driver(onward, offer)
+            warning = f"{entry.name} is a transitional package and leads to {name}"
+            return replace(found, warnings=(warning, *found.warnings))
     raise GpuError(
         f"the driver behind the transitional package {entry.name}",
         "no other branch among its dependencies",
@@ -182,7 +191,7 @@ def _follow(request: Request, offer: Catalogue, entry: Available) -> tuple[Reque
 
 
 def branches(offer: Catalogue) -> tuple[str, ...]:
-    """Every branch on offer with its own driver, such as ``535`` and ``535-server``; transitional ones left out."""
+    """Return every branch on offer with its own driver, such as ``535`` and ``535-server``; transitional ones left out."""
     found = set()
     for name, entries in offer.entries.items():
         match = names.METAPACKAGE.fullmatch(name)
@@ -192,11 +201,10 @@ def branches(offer: Catalogue) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _kernel_modules(
-    request: Request, offer: Catalogue, naming: Naming, driver: Available
-) -> tuple[list[Available], str, list[str]]:
-    """The roots, and whether the modules come built. Built ones only for the exact kernel and the exact driver."""
-    version = driver_version(driver.version) or ""
+def _kernel_modules(chosen: _Chosen, offer: Catalogue) -> tuple[list[Available], str, list[str]]:
+    """Return the roots, and whether the modules come built: only for the exact kernel and the exact driver."""
+    request, naming = chosen.request, chosen.naming
+    version = driver_version(chosen.entry.version) or ""
     roots = [_at(offer, _fill(name, request), version, request) for name in naming.roots]
     if request.module_build != "dkms":
         module, reason = _prebuilt(request, offer, naming, version)
@@ -227,7 +235,7 @@ def _prebuilt(request: Request, offer: Catalogue, naming: Naming, version: str) 
 
 
 def _fits(module: Available, offer: Catalogue, version: str) -> bool:
-    """The modules' package names the driver only through its bounds on the common files."""
+    """Tell whether the modules are of this driver, which they name only through their bounds on the common files."""
     bounds = [r for group in module.depends for r in group if r[0].startswith(names.KERNEL_COMMON)]
     commons = [
         e for name in {r[0] for r in bounds} for e in offer.versions(name) if driver_version(e.version) == version
@@ -248,7 +256,7 @@ def _without_dkms(
 
 
 def _at(offer: Catalogue, name: str, version: str, request: Request) -> Available:
-    """The package at the driver's version; one that is released apart from the driver at apt's candidate."""
+    """Return the package at the driver's version; one that is released apart from the driver at apt's candidate."""
     found = offer.versions(name)
     same = [entry for entry in found if driver_version(entry.version) == version]
     apart = [entry for entry in found if name == names.APART]
@@ -265,7 +273,7 @@ def _at(offer: Catalogue, name: str, version: str, request: Request) -> Availabl
 def _fabric_manager(
     request: Request, offer: Catalogue, naming: Naming, driver: Available, faults: list[str]
 ) -> list[Available]:
-    """Fabric Manager refuses any driver but its own version."""
+    """Return the fabric manager, which refuses any driver but its own version."""
     name = _fill(naming.fabric_manager, request)
     version = driver_version(driver.version) or ""
     found = offer.versions(name)
@@ -285,7 +293,7 @@ def _fabric_manager(
 
 
 def _headers(request: Request, offer: Catalogue, faults: list[str]) -> list[Available]:
-    """dkms builds nothing without the headers of the running kernel."""
+    """Return the headers of the running kernel, without which dkms builds nothing."""
     name = f"linux-headers-{request.kernel_release}"
     found = list(offer.versions(name))[:1]
     if not found and request.headers == "required":

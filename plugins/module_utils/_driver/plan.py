@@ -122,7 +122,9 @@ def _hold(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
     elif wanted.hold and loose:
         yield Step("hold", f"not held: {', '.join(loose)}", data={"state": "held"})
     elif not wanted.hold and held & holding:
-        yield Step("hold", f"held, but no hold is wanted: {', '.join(sorted(held & holding))}", data={"state": "unheld"})
+        yield Step(
+            "hold", f"held, but no hold is wanted: {', '.join(sorted(held & holding))}", data={"state": "unheld"}
+        )
 
 
 def gsp_verdict(state: NodeState, wanted: Wanted, target: Target) -> gsp_decision.Verdict:
@@ -151,7 +153,9 @@ def _persistence(state: NodeState, wanted: Wanted, target: Target) -> Iterator[S
     unit = state.persistenced
     if unit is None:
         if target.packages is not None and target.vendor_persistence_off:
-            yield Step("persistence", f"the vendor's unit will start with {NO_PERSISTENCE}", CONTAINERS, {"restart": False})
+            yield Step(
+                "persistence", f"the vendor's unit will start with {NO_PERSISTENCE}", CONTAINERS, {"restart": False}
+            )
         return
     drop_in = systemd_unit.plan(unit, remove=[NO_PERSISTENCE], add=[])
     off = any(gpu.persistence_enabled is False for gpu in state.smi.gpus)
@@ -194,7 +198,9 @@ def _reboot_reason(state: NodeState, verdict: gsp_decision.Verdict | None) -> st
     if state.kernel_module.version != installed:
         return f"driver {state.kernel_module.version} is loaded, {installed} is installed"
     if state.kernel_module.kernel_modules not in (None, state.driver.kernel_modules):
-        return f"{state.kernel_module.kernel_modules} modules are loaded, {state.driver.kernel_modules} ones are installed"
+        return (
+            f"{state.kernel_module.kernel_modules} modules are loaded, {state.driver.kernel_modules} ones are installed"
+        )
     return verdict.reboot_reason if verdict is not None and verdict.reboot_needed else None
 
 

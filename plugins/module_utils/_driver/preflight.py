@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Why a node cannot get the driver asked for: every fault at once, before any change. Pure.
-
-Private: subject to change without notice.
-"""
+"""Say why a node cannot get the driver asked for: every fault at once, before any change. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ NEEDED_MIB = 2048
 
 
 def os_key(state: NodeState) -> str:
-    """``ubuntu-22.04``, ``debian-12``: the key of the table of supported systems."""
+    """Return the key of the table of supported systems: ID and VERSION_ID of os-release, joined by a dash."""
     return f"{state.system.os_id}-{state.system.os_version}"
 
 
@@ -30,7 +27,7 @@ def privilege(state: NodeState) -> Iterator[GpuError]:
 
 
 def faults(state: NodeState, supported: Mapping[str, Any]) -> Iterator[GpuError]:
-    """What the node itself tells."""
+    """Yield what the node itself tells."""
     yield from privilege(state)
     if os_key(state) not in supported:
         yield GpuError(
@@ -49,7 +46,7 @@ def faults(state: NodeState, supported: Mapping[str, Any]) -> Iterator[GpuError]
 
 
 def target_faults(state: NodeState, wanted: Wanted, target: Target) -> Iterator[GpuError | str]:
-    """What only the chosen driver tells: room, signing, and GSP that may not be switched as asked."""
+    """Yield what only the chosen driver tells: room, signing, and GSP that may not be switched as asked."""
     if target.packages is not None:
         yield from target.packages.faults
         yield from _room(state)

@@ -1,10 +1,8 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What is wrong with a node that has a driver: the proof after the plan is done. Pure.
+"""Find what is wrong with a node that has a driver: the proof after the plan is done. Pure.
 
 Whether GPUs are well is judged in ``_nvidia.health``; here is what only a node with a wanted state can have wrong.
-
-Private: subject to change without notice.
 """
 
 from __future__ import annotations

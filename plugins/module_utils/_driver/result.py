@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Faults, steps, health and summary of one node, put together: what ``nvidia_driver_plan`` returns.
-
-Private: subject to change without notice.
-"""
+"""Put faults, steps, health and summary of one node together: what ``nvidia_driver_plan`` returns."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._step import Step, Steps
 
 
 def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything the role needs to know of the node, in one dictionary."""
+    """Return everything the role needs to know of the node, in one dictionary."""
     target, faults = _target(run, state, wanted, supported)
     steps = () if faults else driver_plan.plan(state, wanted, target)
     pending = driver_plan.pending_reboot(state, wanted, target, steps)
@@ -51,7 +48,7 @@ def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any
 def _target(
     run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any]
 ) -> tuple[driver_plan.Target | None, list[GpuError | str]]:
-    """The target and every fault that keeps the node from it; apt is not asked where it could not answer."""
+    """Return the target and every fault that keeps the node from it; apt is not asked where it could not answer."""
     if wanted.state == "absent":
         return None, list(driver_preflight.privilege(state))
     faults: list[GpuError | str] = list(driver_preflight.faults(state, supported))
@@ -89,7 +86,7 @@ def _previous(state: NodeState, wanted: Wanted) -> dict[str, str] | None:
 
 
 def _diff(state: NodeState, steps: Steps) -> list[dict[str, str]]:
-    """One entry a step: files by their text, packages by their versions, the rest by its reason."""
+    """Return one entry a step: files by their text, packages by their versions, the rest by its reason."""
     return [change.diff for step in steps for change in _changes(state, step)]
 
 
@@ -105,7 +102,7 @@ def _changes(state: NodeState, step: Step) -> list[Change]:
 
 
 def _packages_change(transaction: Mapping[str, Any]) -> Change:
-    """Every package that apt said it would touch, with its version before and after."""
+    """Return every package that apt said it would touch, with its version before and after."""
     moves = [move for kind in ("install", "upgrade", "downgrade", "remove") for move in transaction[kind]]
     sides = [
         "".join(

@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The whole driver state of a node, read once from files and one ``nvidia-smi`` call; nothing is written.
-
-Private: subject to change without notice.
-"""
+"""Read the whole driver state of a node, once, from files and one ``nvidia-smi`` call; nothing is written."""
 
 from __future__ import annotations
 
@@ -84,13 +81,13 @@ class NodeState:
 
     @property
     def rival_bound(self) -> str | None:
-        """The name of another module that holds a GPU, such as nouveau."""
+        """Return the name of another module that holds a GPU, such as nouveau."""
         names = (gpu.driver for gpu in self.gpus if gpu.driver)
         return next((name for name in names if re.sub("[-_]", "", name.lower()) in _RIVALS), None)
 
 
 def read(run: Run, smi_timeout_s: int, root: str = "/") -> NodeState | None:
-    """None on a host without an NVIDIA GPU on its PCI bus: nothing else is looked at there."""
+    """Return the state; None on a host without an NVIDIA GPU on its PCI bus, where nothing else is looked at."""
     pci = nvidia_pci.scan(root)
     if not any(device.is_gpu for device in pci):
         return None
@@ -139,7 +136,7 @@ def _system(root: str) -> System:
 
 
 def _initramfs_images(root: str) -> list[Path]:
-    """Of kernels that are installed; dkms and others leave copies with further suffixes beside them."""
+    """Return those of kernels that are installed; dkms and others leave copies with further suffixes beside them."""
     images = under(root, "/boot").glob("initrd.img-*")
     return sorted(path for path in images if under(root, f"/lib/modules/{_release(path)}").is_dir())
 
@@ -149,7 +146,7 @@ def _release(image: Path) -> str:
 
 
 def _apt_lists_mtime(root: str) -> float | None:
-    """When the lists were fetched; None if there are none, or none of what the sources say now.
+    """Tell when the lists were fetched; None if there are none, or none of what the sources say now.
 
     A list has the date that its server gives it, so the folder tells the time.
     """
@@ -161,7 +158,7 @@ def _apt_lists_mtime(root: str) -> float | None:
 
 
 def _secure_boot(path: Path) -> bool | None:
-    """None where the firmware has no such variable (a BIOS machine, a container)."""
+    """Tell whether Secure Boot is on; None where the firmware has no such variable (a BIOS machine, a container)."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -174,7 +171,7 @@ def _newest(paths: Iterable[Path]) -> float | None:
 
 
 def _foreign_driver(root: str) -> str | None:
-    """A driver that dpkg knows nothing of, in a person's words."""
+    """Name a driver that dpkg knows nothing of, in a person's words."""
     if under(root, "/usr/bin/nvidia-uninstall").exists():
         return "NVIDIA's .run installer (/usr/bin/nvidia-uninstall is there)"
     if under(root, "/run/nvidia/driver/usr/bin/nvidia-smi").exists():

@@ -1,8 +1,8 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A node's state as the one dictionary that the terminal table and the report page are made from. Pure.
+"""Make a node's state the one dictionary that the terminal table and the report page are made from. Pure.
 
-The keys are those of docs/report.md. Private: subject to change without notice.
+The keys are those of docs/report.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import Faul
 
 
 def summary(state: NodeState, reboot_pending: str | None, health: tuple[Fault, ...]) -> dict[str, Any]:
-    """``reboot_pending``: the reason, or None."""
+    """Return the node in the report's words. ``reboot_pending``: the reason, or None."""
     unseen = [{"pci_address": gpu.address} for gpu in nvidia_health.unseen(state.pci, state.smi.gpus)]
     return {
         "os": state.system.os_name,
@@ -23,7 +23,8 @@ def summary(state: NodeState, reboot_pending: str | None, health: tuple[Fault, .
         "driver": {
             "installed_version": state.driver.driver_version if state.driver else None,
             "loaded_version": state.kernel_module.version,
-            "kernel_modules": state.kernel_module.kernel_modules or (state.driver.kernel_modules if state.driver else None),
+            "kernel_modules": state.kernel_module.kernel_modules
+            or (state.driver.kernel_modules if state.driver else None),
             "module_build": state.driver.module_build if state.driver else None,
             "gsp_enabled": _shared([gpu.gsp_enabled for gpu in state.smi.gpus]),
             "persistence_enabled": _shared([gpu.persistence_enabled for gpu in state.smi.gpus]),

@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which driver a node shall run: what was asked for, completed from the node and, only where packages must change, from apt.
-
-Private: subject to change without notice.
-"""
+"""Choose the driver a node shall run: what was asked for, completed from the node and, where packages must change, from apt."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as 
 OPEN_ONLY = ("Blackwell",)
 #: From this branch on NVIDIA recommends the open modules for Turing and newer.
 OPEN_RECOMMENDED_FROM = 560
-#: The first branch whose open modules drive a data-centre GPU of the architecture in production.
+#: Architectures that the open kernel modules do not drive: they have no GSP.
 _NOT_OPEN = ("Maxwell", "Pascal", "Volta")
 #: Package lists older than this are fetched anew before packages are chosen.
 LISTS_FRESH_S = 24 * 3600
@@ -42,7 +39,7 @@ LISTS_FRESH_S = 24 * 3600
 def source_entry(
     state: NodeState, wanted: Wanted, supported_os: Mapping[str, Any], root: str = "/"
 ) -> debian_sources.Entry | None:
-    """The apt source that must stand in the collection's own file; None where the node's sources are enough."""
+    """Return the apt source that must stand in the collection's own file; None where the node's sources are enough."""
     source = wanted.source
     if source.kind == "distribution":
         needed = supported_os.get("components", ())
@@ -55,7 +52,7 @@ def source_entry(
 
 
 def kernel_modules(state: NodeState, wanted: Wanted, branch: str) -> str:
-    """``auto``: keep what the branch has installed; else open where nothing else works or NVIDIA recommends it."""
+    """Choose open or proprietary. ``auto``: what the branch has installed; else open where nothing else works or NVIDIA advises it."""
     if wanted.kernel_modules != "auto":
         return wanted.kernel_modules
     if state.driver is not None and state.driver.branch == branch:
@@ -68,7 +65,7 @@ def kernel_modules(state: NodeState, wanted: Wanted, branch: str) -> str:
 
 
 def branch_of(state: NodeState, wanted: Wanted, supported_os: Mapping[str, Any]) -> str:
-    """The version's own branch, the one asked for, the one installed, or the table's for this system; in this order."""
+    """Return the version's own branch, the one asked for, the one installed, or the table's for this system; in this order."""
     if wanted.version:
         return versions.branch(wanted.version) or wanted.version
     installed = state.driver.branch if state.driver else ""
@@ -76,7 +73,7 @@ def branch_of(state: NodeState, wanted: Wanted, supported_os: Mapping[str, Any])
 
 
 def satisfied(driver: InstalledDriver | None, state: NodeState, wanted: Wanted, branch: str, modules: str) -> bool:
-    """Whether the installed driver is the one wanted, judged without apt."""
+    """Tell whether the installed driver is the one wanted, judged without apt."""
     if driver is None or not driver.serves(state.system.kernel_release):
         return False
     if wanted.version:
@@ -96,7 +93,7 @@ def flavour_of(driver: InstalledDriver, state: NodeState, wanted: Wanted) -> str
 
 
 def wants_fabric_manager(state: NodeState, wanted: Wanted) -> bool:
-    """One that is installed already must move with the driver, wherever it is."""
+    """Tell whether it is wanted: one that is installed already must move with the driver, wherever it is."""
     there = bool(state.nvswitches) or (state.driver is not None and state.driver.fabric_manager_version is not None)
     return wanted.fabric_manager == "present" or (wanted.fabric_manager == "auto" and there)
 
@@ -106,7 +103,7 @@ def _fabric_manager_right(driver: InstalledDriver, state: NodeState, wanted: Wan
 
 
 def resolve(run: Run, state: NodeState, wanted: Wanted, supported_os: Mapping[str, Any]) -> Target:
-    """The driver version and, where they are not right yet, the packages that bring it."""
+    """Return the driver version and, where they are not right yet, the packages that bring it."""
     branch = branch_of(state, wanted, supported_os)
     modules = kernel_modules(state, wanted, branch)
     driver = state.driver
@@ -137,7 +134,7 @@ def resolve(run: Run, state: NodeState, wanted: Wanted, supported_os: Mapping[st
 def _packages(
     run: Run, state: NodeState, request: driver_packages.Request, wanted: Wanted
 ) -> tuple[PackagePlan, tuple[str, ...], Transaction]:
-    """The plan, what must go for it, and what apt says that does: conflicts show here, before anything changes."""
+    """Return the plan, what must go for it, and what apt says that does: conflicts show here, before anything changes."""
     offer = debian_apt.catalogue(run, names.apt_pattern(request.kernel_release))
     if wanted.source.kind == "local":
         offer = debian_apt.local_catalogue(run, wanted.source.directory or "", offer)
@@ -150,7 +147,7 @@ def _packages(
 
 
 def _no_way_back(state: NodeState, offer: debian_apt.Catalogue) -> Iterator[str]:
-    """A warning where the installed driver could not be installed again, were its successor to fail."""
+    """Warn where the installed driver could not be installed again, were its successor to fail."""
     installed = [p for p in state.packages if p.installed and names.is_driver(p.name)]
     lost = [p.name for p in installed if not _on_offer(offer, p.name, p.version)]
     if state.driver is not None and lost:
@@ -161,7 +158,7 @@ def _no_way_back(state: NodeState, offer: debian_apt.Catalogue) -> Iterator[str]
 
 
 def _on_offer(offer: debian_apt.Catalogue, name: str, version: str | None) -> bool:
-    """From anywhere but dpkg's own record of what is installed."""
+    """Tell whether it comes from anywhere but dpkg's own record of what is installed."""
     entries = [entry for entry in offer.entries.get(name, ()) if entry.version == version]
     return any(entry.path or any("/var/lib/dpkg/status" not in origin for origin in entry.origins) for entry in entries)
 
@@ -184,7 +181,7 @@ def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> dri
 
 
 def _source_in_place(state: NodeState, entry: debian_sources.Entry | None) -> bool:
-    """Whether the collection's own file says what it must, so that the node's apt sees what the plan is about."""
+    """Tell whether the collection's own file says what it must, so that the node's apt sees what the plan is about."""
     text = state.files[driver_files.SOURCES]
     if entry is None or text is None:
         return entry is None and text is None

@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a node's driver should be: the parameters of ``nvidia_driver_plan`` as one frozen value. Pure.
-
-Private: subject to change without notice.
-"""
+"""Say what a node's driver should be: the parameters of ``nvidia_driver_plan`` as one frozen value. Pure."""
 
 from __future__ import annotations
 
@@ -49,7 +46,7 @@ class Wanted:
 
     @classmethod
     def of(cls, params: dict[str, Any]) -> Wanted:
-        """From module parameters; unknown keys are the module's own business."""
+        """Take it from module parameters; unknown keys are the module's own business."""
         given = params.get("source") or {}
         source: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in given.items() if value is not None

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The facts that a decision on GSP firmware rests on, from files. Private: subject to change without notice."""
+"""Collect the facts that a decision on GSP firmware rests on, from files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MODULE_FILE = re.compile(r"/(nvidia(?:-(?:current|tesla|legacy)(?:-(?!uvm|drm|m
 
 
 def family(architecture: str) -> str:
-    """``Ada Lovelace`` (nvidia-smi) is ``Ada``."""
+    """Return the first word: ``Ada Lovelace`` (nvidia-smi) is ``Ada``."""
     return (architecture.split() or [UNKNOWN])[0]
 
 
@@ -62,12 +62,12 @@ class GspFacts:
 
     @property
     def own(self) -> str | None:
-        """The value that our file gives: its last one."""
+        """Return the value that our file gives: its last one."""
         return next((s.value for s in reversed(self.settings) if s.path == self.path), None)
 
     @property
     def own_exact(self) -> bool:
-        """Whether our file says one thing only, and to the module's real name."""
+        """Tell whether our file says one thing only, and to the module's real name."""
         said = {(s.module, s.value) for s in self.settings if s.path == self.path}
         return said == {(self.module_name, self.own)}
 
@@ -76,7 +76,7 @@ class GspFacts:
 
 
 def running_gsp(states: Iterable[bool | None]) -> bool | None:
-    """One answer from every GPU's: True if any runs on GSP, False if all known ones do not, None if none is known."""
+    """Give one answer from every GPU's: True if any runs on GSP, False if all known ones do not, None if none is known."""
     known = [state for state in states if state is not None]
     return any(known) if known else None
 

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whether GSP firmware is to be switched, and whether that is allowed. Private: subject to change without notice.
+"""Decide whether GSP firmware is to be switched, and whether that is allowed.
 
 Facts: the option exists from driver 510 on and matters from Turing on. Open kernel modules ignore it, and Blackwell has
 no others; on Hopper it is unverified. MIG and vGPU want GSP. A driver that runs says what it really does in each
@@ -53,7 +53,7 @@ class Verdict:
 
 
 def beats(setting: Setting, facts: GspFacts) -> bool:
-    """Whether a line elsewhere is read after ours."""
+    """Tell whether a line elsewhere is read after ours."""
     if setting.path == facts.path:
         return False
     if setting.module != facts.module_name or setting.path == COMMAND_LINE:
@@ -62,12 +62,12 @@ def beats(setting: Setting, facts: GspFacts) -> bool:
 
 
 def contradictions(facts: GspFacts, value: str | None) -> tuple[Setting, ...]:
-    """Lines elsewhere that say something else than ``value`` (None: than the driver's default)."""
+    """Return lines elsewhere that say something else than ``value`` (None: than the driver's default)."""
     return tuple(s for s in facts.settings if s.path != facts.path and s.value != value)
 
 
 def obstacle(facts: GspFacts) -> tuple[str, str, str] | None:
-    """Why GSP must stay on: what was found, where, and what to do. None where it may be switched off."""
+    """Say why GSP must stay on: what was found, where, and what to do. None where it may be switched off."""
     foreign = [a for a in facts.architectures if family(a) not in (*SWITCHABLE, *BEFORE_GSP)]
     if facts.kernel_modules == "open":
         return (
@@ -95,7 +95,7 @@ def obstacle(facts: GspFacts) -> tuple[str, str, str] | None:
 
 
 def pointless(facts: GspFacts) -> str | None:
-    """Why the option makes no difference; None where it does."""
+    """Say why the option makes no difference; None where it does."""
     if not facts.architectures:
         return "no NVIDIA GPU was found"
     if all(family(a) in BEFORE_GSP for a in facts.architectures):
@@ -106,13 +106,13 @@ def pointless(facts: GspFacts) -> str | None:
 
 
 def always_on(facts: GspFacts) -> bool:
-    """Where GSP cannot be switched at all."""
+    """Tell where GSP cannot be switched at all."""
     newer = (family(a) not in (*SWITCHABLE, *BEFORE_GSP, UNKNOWN) for a in facts.architectures)
     return facts.kernel_modules == "open" or any(newer)
 
 
 def default_gsp(facts: GspFacts) -> bool | None:
-    """What the driver does when nobody says anything; None where that depends on the board."""
+    """Return what the driver does when nobody says anything; None where that depends on the board."""
     by_version = facts.driver_version is not None and versions.key(facts.driver_version) >= DEFAULT_ON
     return True if always_on(facts) or by_version else None
 
@@ -156,7 +156,7 @@ def _auto(facts: GspFacts) -> Verdict:
 
 
 def _write(facts: GspFacts, value: str, reason: str) -> Verdict:
-    """Our file says ``value``, unless a line that is read later says otherwise."""
+    """Have our file say ``value``, unless a line that is read later says otherwise."""
     stronger = [s for s in contradictions(facts, value) if beats(s, facts)]
     if stronger:
         return Verdict(
@@ -173,7 +173,7 @@ def _write(facts: GspFacts, value: str, reason: str) -> Verdict:
 
 
 def _default(facts: GspFacts, reason: str) -> Verdict:
-    """Our file does not switch GSP off, where somebody knows that this is a driver to say so about."""
+    """Have our file not switch GSP off, where somebody knows that this is a driver to say so about."""
     known = facts.kernel_modules is not None and facts.driver_version is not None
     must_go = facts.own not in (None, "1") and (known or always_on(facts))
     return _with_running(facts, "remove" if must_go else "none", None, reason, default_gsp(facts))
@@ -192,19 +192,28 @@ def _with_running(facts: GspFacts, action: str, value: str | None, reason: str, 
     elif effective is False or (effective is None and changed):
         reboot, why = True, f"the loaded driver runs with GSP {state} until the next boot"
     initramfs = changed or (value is not None and facts.initramfs_older)
-    return Verdict(action, value, facts.module_name, reason, initramfs, reboot, effective, why)
+    return Verdict(
+        action,
+        value,
+        facts.module_name,
+        reason,
+        initramfs_needed=initramfs,
+        reboot_needed=reboot,
+        effective=effective,
+        reboot_reason=why,
+    )
 
 
 def _next_value(facts: GspFacts) -> str | None:
-    """What the files, as they are, give the next boot."""
+    """Return what the files, as they are, give the next boot."""
     return facts.settings[-1].value if facts.settings else None
 
 
 def _loaded_value(facts: GspFacts) -> str | None:
-    """What the loaded driver was given: its params show 18 where nobody gave anything."""
+    """Return what the loaded driver was given: its params show 18 where nobody gave anything."""
     return facts.params_value if facts.params_value in ("0", "1") else None
 
 
 def decide(wanted: str, facts: GspFacts) -> Verdict:
-    """``wanted``: disabled, enabled or auto. Auto never refuses."""
+    """Decide by what is wanted: disabled, enabled or auto. Auto never refuses."""
     return {"disabled": _disabled, "enabled": _enabled, "auto": _auto}[wanted](facts)

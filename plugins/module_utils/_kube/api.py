@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Send raw JSON requests to one API server: counted, retried, explained. Private: subject to change without notice."""
+"""Send raw JSON requests to one API server: counted, retried, explained."""
 
 from __future__ import annotations
 

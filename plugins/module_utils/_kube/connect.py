@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Find the way to the Kubernetes API: connection options → ``Api``. Private: subject to change without notice.
+"""Find the way to the Kubernetes API: connection options → ``Api``.
 
 The ``kubernetes`` Python client supplies what is hard (kubeconfig, credentials that refresh, TLS, proxies); its models
 are left out, since building an object for each field of 1,000 nodes costs more than the request.

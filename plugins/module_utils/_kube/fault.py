@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Explain what a refusal of the Kubernetes API means and what to do about it. Private: subject to change without notice."""
+"""Explain what a refusal of the Kubernetes API means and what to do about it."""
 
 from __future__ import annotations
 

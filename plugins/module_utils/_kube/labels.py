@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Plan the patches between present and wanted node labels. Private: subject to change without notice."""
+"""Plan the patches between present and wanted node labels."""
 
 from __future__ import annotations
 

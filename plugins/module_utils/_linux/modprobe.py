@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""modprobe's configuration as modprobe reads it. Private: subject to change without notice.
+"""Read modprobe's configuration as modprobe reads it.
 
 Facts, tried with kmod 30: files named ``*.conf`` of all directories are read in the byte order of their names; of one
 name only the first directory's counts; the kernel's command line comes last. ``options`` of a module add up and the
@@ -34,7 +34,7 @@ _HEADER = "# Managed by Ansible (t9k.gpu).\n"
 
 
 def module_key(name: str) -> str:
-    """modprobe takes - and _ as the same character."""
+    """Return the name for comparing: modprobe takes - and _ as the same character."""
     return name.replace("-", "_")
 
 
@@ -76,7 +76,7 @@ class Setting:
 
 
 def logical_lines(text: str) -> Iterable[tuple[int, int, str]]:
-    """(first line, last line, text) with lines that end in a backslash joined; numbers from 1."""
+    """Yield (first line, last line, text) with lines that end in a backslash joined; numbers from 1."""
     first, pending = 0, ""
     for number, raw in enumerate(text.splitlines(), 1):
         first = first or number
@@ -90,7 +90,7 @@ def logical_lines(text: str) -> Iterable[tuple[int, int, str]]:
 
 
 def parse(text: str, path: str) -> tuple[Line, ...]:
-    """The lines that say something; comments, blanks and fragments are dropped."""
+    """Return the lines that say something; comments, blanks and fragments are dropped."""
     found = []
     for number, _last, line in logical_lines(text):
         words = line.split(None, 2)
@@ -100,7 +100,7 @@ def parse(text: str, path: str) -> tuple[Line, ...]:
 
 
 def parse_command_line(text: str) -> tuple[Line, ...]:
-    """``module.option=value`` and ``modprobe.blacklist=a,b`` of the kernel's command line."""
+    """Parse ``module.option=value`` and ``modprobe.blacklist=a,b`` of the kernel's command line."""
     found = []
     for word in text.split():
         match = re.fullmatch(r"([\w-]+)\.([\w-]+=.*)", word)
@@ -119,7 +119,7 @@ class Config:
     lines: tuple[Line, ...]
 
     def settings(self, modules: Iterable[str], option: str) -> tuple[Setting, ...]:
-        """What the modules' lines give one parameter, module after module, each in reading order: the last wins."""
+        """Return what the modules' lines give one parameter, module after module, each in reading order: the last wins."""
         found = []
         for module in dict.fromkeys(modules):
             for line in self.lines:
@@ -129,7 +129,7 @@ class Config:
         return tuple(found)
 
     def blacklisted(self, module: str) -> Line | None:
-        """The line that keeps a module from loading by itself: blacklist, ``alias … off``, ``install … /bin/false``."""
+        """Return the line that keeps a module from loading by itself: blacklist, ``alias … off``, ``install … /bin/false``."""
         for line in self.lines:
             off = (line.verb == "alias" and line.rest.strip() == "off") or (
                 line.verb == "install" and re.fullmatch(r"(\S*/)?(true|false|:)", line.rest.strip())
@@ -139,7 +139,7 @@ class Config:
         return None
 
     def real_name(self, module: str) -> str | None:
-        """The module that an ``install`` line loads in this one's place, as Debian's packages do."""
+        """Return the module that an ``install`` line loads in this one's place, as Debian's packages do."""
         for line in self.lines:
             if line.verb == "install" and line.module == module_key(module):
                 match = re.search(r"modprobe\s+(?:-\S+\s+)*(?:-i|--ignore-install)\s+(?:-\S+\s+)*([\w-]+)", line.rest)
@@ -148,7 +148,7 @@ class Config:
 
 
 def load(root: str = "/") -> Config:
-    """The whole configuration, from files only."""
+    """Return the whole configuration, from files only."""
     winners: dict[str, str] = {}
     for folder in DIRECTORIES:
         for path in under(root, folder).glob("*.conf"):
@@ -160,7 +160,7 @@ def load(root: str = "/") -> Config:
 
 
 def _stripped(text: str, modules: frozenset[str], option: str) -> str:
-    """The text without one parameter; an ``options`` line that gives nothing else goes too."""
+    """Return the text without one parameter; an ``options`` line that gives nothing else goes too."""
     source, kept = text.splitlines(), []
     for first, last, line in logical_lines(text):
         words = line.split()
@@ -174,7 +174,7 @@ def _stripped(text: str, modules: frozenset[str], option: str) -> str:
 
 
 def with_option(text: str | None, modules: tuple[str, ...], option: str, value: str) -> str:
-    """The file's text with ``options modules[0] option=value``; the other modules are its aliases. Other lines stay."""
+    """Return the file's text with ``options modules[0] option=value``; the other modules are its aliases. Other lines stay."""
     settings = Config(parse(text or "", "")).settings(modules, option)
     if text and settings and {(setting.module, setting.value) for setting in settings} == {(modules[0], value)}:
         return text
@@ -183,7 +183,7 @@ def with_option(text: str | None, modules: tuple[str, ...], option: str, value: 
 
 
 def without_option(text: str | None, modules: tuple[str, ...], option: str) -> str | None:
-    """The file's text without the parameter; None where nothing but comments would be left."""
+    """Return the file's text without the parameter; None where nothing but comments would be left."""
     if text is None or not Config(parse(text, "")).settings(modules, option):
         return text
     kept = _stripped(text, frozenset(map(module_key, modules)), option)
@@ -191,7 +191,7 @@ def without_option(text: str | None, modules: tuple[str, ...], option: str) -> s
 
 
 def render_blacklist(modules: tuple[str, ...] = RIVALS) -> str:
-    """Our file that keeps other drivers off the GPU, for ``BLACKLIST_PATH``."""
+    """Return our file that keeps other drivers off the GPU, for ``BLACKLIST_PATH``."""
     lines = [f"blacklist {module}" for module in modules]
     if "nouveau" in modules:
         lines.append("options nouveau modeset=0")

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Editing words of systemd command lines, the others' quoting kept. Private: subject to change without notice."""
+"""Edit words of systemd command lines, the others' quoting kept."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _unquote(raw: str) -> str:
 
 
 def split(text: str, where: str) -> tuple[Word, ...]:
-    """The words of one command line; an open quote is an error, as it is for systemd."""
+    """Return the words of one command line; an open quote is an error, as it is for systemd."""
     words, position = [], 0
     while position < len(text):
         if text[position].isspace():
@@ -73,12 +73,12 @@ class Command:
 
     @property
     def argv(self) -> str:
-        """As systemd shows it: unquoted, the name that the program sees first."""
+        """Return it as systemd shows it: unquoted, the name that the program sees first."""
         name = self.head[1].value if len(self.head) > 1 else self.program
         return " ".join((name, *(word.value for word in self.arguments)))
 
     def runs(self, program: str | None) -> bool:
-        """Whether this is the program meant: its path or its last part; None means any."""
+        """Tell whether this is the program meant: its path or its last part; None means any."""
         return program in (None, self.program, self.program.rsplit("/", 1)[-1])
 
 
@@ -90,7 +90,7 @@ def _command(words: tuple[Word, ...]) -> Command:
 
 
 def commands(lines: tuple[str, ...], where: str) -> tuple[Command, ...]:
-    """The commands of several ``ExecStart=`` values; a lone ``;`` parts two commands in one value."""
+    """Return the commands of several ``ExecStart=`` values; a lone ``;`` parts two commands in one value."""
     found: list[Command] = []
     for line in lines:
         part: list[Word] = []
@@ -104,7 +104,7 @@ def commands(lines: tuple[str, ...], where: str) -> tuple[Command, ...]:
 
 
 def _spellings(item: tuple[Word, ...]) -> tuple[tuple[str, ...], ...]:
-    """``--flag=value`` and ``--flag value`` mean the same to getopt, so each stands for both."""
+    """Return every way to write an argument: ``--flag=value`` and ``--flag value`` mean the same to getopt."""
     values = tuple(word.value for word in item)
     if len(values) == 1 and re.match(r"--[^=]+=", values[0]):
         return (values, tuple(values[0].split("=", 1)))
@@ -114,7 +114,7 @@ def _spellings(item: tuple[Word, ...]) -> tuple[tuple[str, ...], ...]:
 
 
 def _find(arguments: tuple[Word, ...], item: tuple[Word, ...]) -> tuple[int, int] | None:
-    """Where the item stands among the arguments: first index and length."""
+    """Find where the item stands among the arguments: first index and length."""
     for spelling in _spellings(item):
         size = len(spelling)
         for start in range(len(arguments) - size + 1):
@@ -124,7 +124,7 @@ def _find(arguments: tuple[Word, ...], item: tuple[Word, ...]) -> tuple[int, int
 
 
 def items(texts: list[str], option: str) -> tuple[tuple[Word, ...], ...]:
-    """What a user lists under ``remove`` or ``add``, as words."""
+    """Return what a user lists under ``remove`` or ``add``, as words."""
     parsed = []
     for text in texts:
         words = split(text, option)
@@ -137,7 +137,7 @@ def items(texts: list[str], option: str) -> tuple[tuple[Word, ...], ...]:
 
 
 def edit(command: Command, remove: tuple[tuple[Word, ...], ...], add: tuple[tuple[Word, ...], ...]) -> Command:
-    """The command without every occurrence of ``remove`` and with each of ``add`` that it lacks at its end."""
+    """Return the command without every occurrence of ``remove`` and with each of ``add`` that it lacks at its end."""
     arguments = command.arguments
     for item in remove:
         place = _find(arguments, item)

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A service unit from its files, and the drop-in that edits its command. Private: subject to change without notice.
+"""Read a service unit from its files, and plan the drop-in that edits its command.
 
 Nothing here runs a command: what systemd itself thinks is asked by the module and read by ``parse_show``.
 """
@@ -31,7 +31,7 @@ _HEADER = "# Managed by Ansible (t9k.gpu.systemd_unit_patch); edits made here ar
 
 
 def unit_name(name: str) -> str:
-    """The name with its suffix; only services have a command."""
+    """Return the name with its suffix; only services have a command."""
     full = name if re.search(r"\.[a-z]+$", name) else f"{name}.service"
     if not re.fullmatch(r"[A-Za-z0-9:_.\\@-]+\.service", full):
         raise GpuError("the name of a service unit", f"'{name}'", "unit", "name a unit that ends in .service")
@@ -39,13 +39,13 @@ def unit_name(name: str) -> str:
 
 
 def template_of(name: str) -> str | None:
-    """``a@.service`` for the instance ``a@b.service``."""
+    """Return ``a@.service`` for the instance ``a@b.service``."""
     match = re.fullmatch(r"([^@]+@)[^@]+(\.service)", name)
     return match[1] + match[2] if match else None
 
 
 def distinct(names: list[str]) -> tuple[str, ...]:
-    """Each unit once; an instance is left to its template where both are named."""
+    """Return each unit once; an instance is left to its template where both are named."""
     full = dict.fromkeys(unit_name(name) for name in names)
     return tuple(name for name in full if template_of(name) not in full)
 
@@ -63,7 +63,7 @@ class Source:
 
 
 def settings(text: str) -> tuple[tuple[str, str, str], ...]:
-    """(section, key, value) in order: comments dropped, lines that end in a backslash joined."""
+    """Return (section, key, value) in order: comments dropped, lines that end in a backslash joined."""
     found, section, pending = [], "", ""
     for raw in (*text.splitlines(), ""):
         line = raw.strip()
@@ -95,14 +95,14 @@ class Unit:
 
     @property
     def drop_ins(self) -> tuple[Source, ...]:
-        """Those in effect: of one file name the first directory's, applied in the order of file names."""
+        """Return those in effect: of one file name the first directory's, applied in the order of file names."""
         winners: dict[str, Source] = {}
         for source in self.candidates:
             winners.setdefault(source.name, source)
         return tuple(winners[name] for name in sorted(winners) if winners[name].text.strip())
 
     def values(self, section: str, key: str) -> tuple[str, ...]:
-        """All values of a list setting; an empty one forgets those before it."""
+        """Return all values of a list setting; an empty one forgets those before it."""
         found: list[str] = []
         for source in (self.fragment, *self.drop_ins):
             for where, name, value in settings(source.text):
@@ -116,7 +116,7 @@ class Unit:
 
     @property
     def enable_possible(self) -> bool:
-        """Whether ``systemctl enable`` has something to do: a static unit has no [Install] section."""
+        """Tell whether ``systemctl enable`` has something to do: a static unit has no [Install] section."""
         return any(self.values("Install", key) for key in ("WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also"))
 
     def text_of(self, path: str) -> str | None:
@@ -126,7 +126,7 @@ class Unit:
         return replace(self, candidates=tuple(source for source in self.candidates if source.path != path))
 
     def with_drop_in(self, path: str, text: str) -> Unit:
-        """With one file in /etc, which wins over the others of its name."""
+        """Return the unit with one file in /etc, which wins over the others of its name."""
         return replace(self, candidates=(Source(path, text), *self.without(path).candidates))
 
     def to_dict(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class Unit:
 
 
 def _drop_in_names(name: str) -> tuple[str, ...]:
-    """The folders that hold drop-ins for a unit, most specific first: itself, template, dash prefixes, type."""
+    """Return the folders that hold drop-ins for a unit, most specific first: itself, template, dash prefixes, type."""
     template = template_of(name)
     stem = (template or name)[: -len(".service")]
     prefixes = [stem[: match.end()] for match in re.finditer("-", stem) if match.end() < len(stem)]
@@ -164,7 +164,7 @@ def _candidates(names: tuple[str, ...], root: str, more: tuple[str, ...]) -> tup
 
 
 def _fragment(name: str, root: str) -> tuple[str, Source] | None:
-    """The unit's own name (a symbolic link is an alias) and its file."""
+    """Return the unit's own name (a symbolic link is an alias) and its file."""
     for path in (f"{base}/{name}" for base in UNIT_PATHS):
         text = read_text(under(root, path))
         if text is not None:
@@ -175,7 +175,7 @@ def _fragment(name: str, root: str) -> tuple[str, Source] | None:
 
 
 def load(name: str, root: str = "/", fragment: str | None = None, drop_ins: tuple[str, ...] = ()) -> Unit | None:
-    """The unit from its files; None where it has none.
+    """Return the unit from its files; None where it has none.
 
     ``fragment`` and ``drop_ins``: paths that systemd names, for those outside the usual folders (generators, control).
     """
@@ -234,7 +234,7 @@ def plan(
     drop_in: str = DEFAULT_DROP_IN,
     program: str | None = None,
 ) -> DropInPlan:
-    """The drop-in for a unit, always computed from the unit without it; nothing to edit means no drop-in."""
+    """Return the drop-in for a unit, always computed from the unit without it; nothing to edit means no drop-in."""
     if not re.fullmatch(r"[^/\s]+\.conf", drop_in):
         raise GpuError("a drop-in's file name that ends in .conf", f"'{drop_in}'", "drop_in", "give a plain file name")
     path = f"{UNIT_PATHS[0]}/{unit.name}.d/{drop_in}"
@@ -266,7 +266,7 @@ def _must_win(unit: Unit, path: str, wanted: tuple[str, ...]) -> None:
 
 
 def vendor_edited(path: str, root: str = "/") -> bool | None:
-    """Whether a packaged file differs from what dpkg unpacked; None where no package claims it."""
+    """Tell whether a packaged file differs from what dpkg unpacked; None where no package claims it."""
     names = {path.lstrip("/"), re.sub("^/usr/", "", path).lstrip("/"), f"usr{re.sub('^/usr/', '/', path)}"}
     try:
         content = under(root, path).read_bytes()
@@ -283,14 +283,14 @@ def vendor_edited(path: str, root: str = "/") -> bool | None:
 
 
 def _md5(content: bytes) -> str:
-    """dpkg's checksum. Python 3.9 and later can say that no secret hangs on it, which FIPS machines insist on."""
+    """Return dpkg's checksum. Python 3.9 and later can say that no secret hangs on it, which FIPS machines insist on."""
     if sys.version_info >= (3, 9):
         return hashlib.md5(content, usedforsecurity=False).hexdigest()
     return hashlib.md5(content).hexdigest()
 
 
 def parse_show(text: str) -> dict[str, str]:
-    """The properties that ``systemctl show`` prints; several ExecStart lines become one text."""
+    """Return the properties that ``systemctl show`` prints; several ExecStart lines become one text."""
     found: dict[str, str] = {}
     for line in text.splitlines():
         key, separator, value = line.partition("=")
@@ -300,5 +300,5 @@ def parse_show(text: str) -> dict[str, str]:
 
 
 def loaded_argv(text: str) -> tuple[str, ...]:
-    """The command lines in the ExecStart property that systemd shows."""
+    """Return the command lines in the ExecStart property that systemd shows."""
     return tuple(re.findall(r"argv\[\]=(.*?) ; (?:ignore_errors|flags)=", text))

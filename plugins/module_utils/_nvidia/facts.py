@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The GPUs of a node from all three sources, compared. Private: subject to change without notice."""
+"""The GPUs of a node from all three sources, compared."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One GPU as ``nvidia-smi -q -x`` describes it, up to schema v13. Private: subject to change without notice."""
+"""Read one GPU as ``nvidia-smi -q -x`` describes it, up to schema v13."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Gpu:
 
 
 def read_gpu(index: int, gpu: Element) -> Gpu:
-    """The GPU of one ``<gpu>`` element; nothing in it is required."""
+    """Return the GPU of one ``<gpu>`` element; nothing in it is required."""
     device_id = _device_id(text(gpu, "pci/pci_device_id"))
     return Gpu(
         index=index,
@@ -136,7 +136,7 @@ def _first(values: Iterable[Any]) -> Any:
 
 
 def _device_id(combined: str | None) -> str | None:
-    """``233510DE`` or ``0x233510DE``: device, then vendor."""
+    """Return the device's half of ``233510DE`` or ``0x233510DE``: device, then vendor."""
     found = re.fullmatch(r"(?:0[xX])?([0-9a-fA-F]{4})10[dD][eE]", combined or "")
     return found.group(1).lower() if found else None
 
@@ -148,14 +148,14 @@ def _architecture(said: str | None, device_id: str | None) -> str | None:
 
 
 def _gsp_enabled(gpu: Element) -> bool | None:
-    """A version: on. N/A in a schema that has the field: off. Anything else says nothing."""
+    """Tell whether GSP runs. A version: on. N/A in a schema that has the field: off. Anything else says nothing."""
     if text(gpu, "gsp_firmware_version") is not None:
         return True
     return False if bare(gpu.findtext("gsp_firmware_version")) == "n/a" else None
 
 
 def _ecc_count(gpu: Element, lifetime: str, corrected: bool) -> int | None:
-    """Sum over the memories a schema tells apart: single and double bits, or SRAM and DRAM, or SRAM by its code."""
+    """Add up the memories a schema tells apart: single and double bits, or SRAM and DRAM, or SRAM by its code."""
     counts = gpu.find(f"ecc_errors/{lifetime}")
     if counts is None:
         return None

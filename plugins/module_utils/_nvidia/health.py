@@ -7,8 +7,6 @@ The role's proof, ``nvidia_smi_facts`` and the report print these faults and jud
 What the flags mean is NVIDIA's word ("GPU Memory Error Management", docs.nvidia.com/deploy/a100-gpu-mem-error-mgmt): with a
 row remapping pending work goes on unharmed until the next reset, a remapping that failed is a matter for the warranty, and a
 recovery action is set for errors that were not corrected.
-
-Private: subject to change without notice.
 """
 
 from __future__ import annotations

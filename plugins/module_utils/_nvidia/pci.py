@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""NVIDIA devices on the PCI bus, from sysfs. Private: subject to change without notice."""
+"""Find NVIDIA's devices on the PCI bus, from sysfs."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class PciDevice:
 
     @property
     def is_gpu(self) -> bool:
-        """A VGA (0300) or 3D (0302) controller of NVIDIA's."""
+        """Tell whether it is a VGA (0300) or 3D (0302) controller of NVIDIA's."""
         return self.vendor_id == NVIDIA and self.class_id[:4] in ("0300", "0302")
 
     @property
     def is_nvswitch(self) -> bool:
-        """A bridge (0680): the NVSwitch of HGX and DGX systems, which needs the fabric manager."""
+        """Tell whether it is a bridge (0680): the NVSwitch of HGX and DGX systems, which needs the fabric manager."""
         return self.vendor_id == NVIDIA and self.class_id[:4] == "0680"
 
     @property
@@ -73,7 +73,7 @@ class PciDevice:
 
 
 def architecture(device_id: str) -> str | None:
-    """Maxwell to Blackwell by device id, such as ``2335``; None for ids outside the known blocks."""
+    """Return Maxwell to Blackwell by device id, such as ``2335``; None for ids outside the known blocks."""
     try:
         number = int(device_id, 16)
     except ValueError:
@@ -82,7 +82,7 @@ def architecture(device_id: str) -> str | None:
 
 
 def normal_address(text: str) -> str | None:
-    """``00000000:3B:00.0`` (nvidia-smi) or ``0000:3b:00.0`` (sysfs) in sysfs' form; None if it is no address."""
+    """Return ``00000000:3B:00.0`` (nvidia-smi) or ``0000:3b:00.0`` (sysfs) in sysfs' form; None if it is no address."""
     found = _ADDRESS.fullmatch(text.strip())
     if found is None:
         return None
@@ -91,7 +91,7 @@ def normal_address(text: str) -> str | None:
 
 
 def scan(root: str = "/") -> tuple[PciDevice, ...]:
-    """NVIDIA's devices, sorted by address. One small file is read for each device of other vendors."""
+    """Return NVIDIA's devices, sorted by address. One small file is read for each device of other vendors."""
     folder = under(root, DEVICES)
     try:
         names = sorted(os.listdir(folder))  # noqa: PTH208 - names are all that is wanted
@@ -101,7 +101,7 @@ def scan(root: str = "/") -> tuple[PciDevice, ...]:
 
 
 def _is_nvidia(path: str) -> bool:
-    """Without the comfort of ``read_text``: a server has hundreds of devices, nearly all of other vendors."""
+    """Tell NVIDIA's devices, without the comfort of ``read_text``: a server has hundreds, nearly all of other vendors."""
     try:
         with open(path, "rb", buffering=0) as stream:
             return stream.read(16).strip().lower() == b"0x10de"
@@ -122,7 +122,7 @@ def _read(folder: Path) -> PciDevice:
 
 
 def _hexadecimal(path: Path) -> str:
-    """``0x10de`` as ``10de``; an unreadable file is an empty string."""
+    """Return ``0x10de`` as ``10de``; an unreadable file is an empty string."""
     text = (read_text(path) or "").strip().lower()
     return text[2:] if text.startswith("0x") else text
 
@@ -135,7 +135,7 @@ def _link_name(path: Path) -> str | None:
 
 
 def _numa_node(path: Path) -> int | None:
-    """The kernel writes -1 where the firmware names no node."""
+    """Return the memory node; the kernel writes -1 where the firmware names none."""
     try:
         node = int(read_text(path) or "-1")
     except ValueError:

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the loaded nvidia module says of itself in procfs and sysfs. Private: subject to change without notice."""
+"""Read what the loaded nvidia module says of itself in procfs and sysfs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class GpuInformation:
 
     @property
     def gsp_enabled(self) -> bool | None:
-        """A running GSP shows the version of its firmware; without it the line is absent or says N/A."""
+        """Tell whether GSP runs: it shows the version of its firmware; without it the line is absent or says N/A."""
         if self.firmware_version is not None:
             return True
         return None if self.uuid is None else False
@@ -54,7 +54,7 @@ class KernelModule:
 
 
 def read(root: str = "/") -> KernelModule:
-    """The loaded module; ``loaded`` is False where there is none."""
+    """Return the loaded module; ``loaded`` is False where there is none."""
     version_file = read_text(under(root, f"{PROC}/version"))
     if version_file is None and not under(root, MODULE).is_dir():
         return KernelModule(loaded=False)
@@ -77,13 +77,13 @@ def parse_version(text: str) -> tuple[str | None, str | None]:
 
 
 def parse_colon_lines(text: str) -> dict[str, str]:
-    """``Key: value`` lines; quotes around a value are dropped."""
+    """Parse ``Key: value`` lines; quotes around a value are dropped."""
     pairs = (line.partition(":") for line in text.splitlines())
     return {key.strip(): value.strip().strip('"') for key, colon, value in pairs if colon and key.strip()}
 
 
 def parse_information(text: str) -> GpuInformation:
-    """One GPU's ``information`` file."""
+    """Parse one GPU's ``information`` file."""
     lines = parse_colon_lines(text)
     known = {key: value for key, value in lines.items() if value and "?" not in value and value.upper() != "N/A"}
     return GpuInformation(known.get("Model"), known.get("GPU UUID"), known.get("GPU Firmware"))

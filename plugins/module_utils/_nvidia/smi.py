@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What ``nvidia-smi -q -x`` says, or why it says nothing. Private: subject to change without notice."""
+"""Tell what ``nvidia-smi -q -x`` says, or why it says nothing."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def query(run: Run, timeout_s: int = 30) -> SmiReport:
 
 
 def classify(result: Result, timeout_s: int | None = None) -> SmiReport:
-    """What one run of nvidia-smi amounts to."""
+    """Return what one run of nvidia-smi amounts to."""
     if result.missing:
         return _report("not_installed", result.stderr)
     if result.timed_out:
@@ -116,7 +116,7 @@ def classify(result: Result, timeout_s: int | None = None) -> SmiReport:
 
 
 def parse(output: str) -> SmiReport:
-    """The report in the text that ``nvidia-smi -q -x`` printed. Never raises: what is no report is ``malformed``."""
+    """Return the report in the text that ``nvidia-smi -q -x`` printed. Never raises: what is no report is ``malformed``."""
     if len(output) > LARGEST:
         return _report("malformed", f"{len(output)} characters, more than {LARGEST}")
     document, around = split_document(output)
@@ -141,7 +141,7 @@ def parse(output: str) -> SmiReport:
 
 
 def complete(report: SmiReport, module: KernelModule) -> SmiReport:
-    """The report with what only the kernel module says: GSP where nvidia-smi is silent, the version where it fails."""
+    """Return the report with what only the kernel module says: GSP where nvidia-smi is silent, the version where it fails."""
     gpus = []
     for gpu in report.gpus:
         information = module.gpus.get(gpu.pci_address or "")
@@ -167,5 +167,5 @@ def _with(report: SmiReport, status: str, found: str) -> SmiReport:
 
 
 def _start(output: str) -> str:
-    """The first words of an output, on one line."""
+    """Return the first words of an output, on one line."""
     return " ".join(output[:2000].split())[:300].rstrip(".; ")

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How GPUs and NICs are linked: ``nvidia-smi topo -m``. Private: subject to change without notice."""
+"""Tell how GPUs and NICs are linked: ``nvidia-smi topo -m``."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _GPU = re.compile(r"GPU\d+")
 
 
 def kind(link: str) -> str | None:
-    """``nvlink``, ``pcie_switch``, ``host_bridge``, ``numa``, ``system`` or ``self``; None for a word not known."""
+    """Return ``nvlink``, ``pcie_switch``, ``host_bridge``, ``numa``, ``system`` or ``self``; None for a word not known."""
     return "nvlink" if nvlinks(link) else _KINDS.get(link)
 
 
 def nvlinks(link: str) -> int:
-    """How many NVLinks are bonded: 12 for ``NV12``, 0 for what is no NVLink."""
+    """Count the NVLinks that are bonded: 12 for ``NV12``, 0 for what is no NVLink."""
     found = _NVLINK.fullmatch(link)
     return int(found.group(1)) if found else 0
 
@@ -59,7 +59,7 @@ class Topology:
     nic_names: dict[str, str]
 
     def link(self, a: str | int, b: str | int) -> str:
-        """Between two devices by name, GPUs also by number."""
+        """Return the link between two devices by name, GPUs also by number."""
         return self.links[self._position(a)][self._position(b)]
 
     def _position(self, device: str | int) -> int:
@@ -85,7 +85,7 @@ def query(run: Run, timeout_s: int = 30) -> Topology:
 
 
 def parse(output: str) -> Topology:
-    """The matrix in the text that ``nvidia-smi topo -m`` printed, with or without its terminal escapes."""
+    """Parse the matrix that ``nvidia-smi topo -m`` printed, with or without its terminal escapes."""
     lines = _ESCAPE.sub("", output).splitlines()
     header = next((line for line in lines if line.split()[:1] == ["GPU0"]), "")
     names = tuple(header.partition("CPU Affinity")[0].split())
@@ -107,12 +107,12 @@ def parse(output: str) -> Topology:
 
 
 def _cells(line: str) -> list[str]:
-    """The cells of a row: between tabs as nvidia-smi prints them, between blanks as people paste them."""
+    """Return the cells of a row: between tabs as nvidia-smi prints them, between blanks as people paste them."""
     return [cell.strip() for cell in line.split("\t")] if "\t" in line else line.split()
 
 
 def _affinity(cells: list[str]) -> Affinity:
-    """The last column follows an empty one in some versions."""
+    """Read the last columns of a row; the last follows an empty one in some versions."""
     said = [None if cell in ("", "N/A") else cell for cell in cells] + [None, None]
     return Affinity(said[0], said[1], next((cell for cell in said[2:] if cell), None))
 

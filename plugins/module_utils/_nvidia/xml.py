@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The XML of nvidia-smi: a safe root element, and values that are values. Private: subject to change without notice."""
+"""Read the XML of nvidia-smi: a safe root element, and values that are values."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class DocumentError(Exception):
 
 
 def split_document(output: str) -> tuple[str, str]:
-    """The document in an output, and the text around it (nvidia-smi prints its warnings there)."""
+    """Return the document in an output, and the text around it (nvidia-smi prints its warnings there)."""
     end = output.rfind("</nvidia_smi_log>")
     starts = (output.find(word, 0, max(end, 0)) for word in ("<?xml", "<!DOCTYPE", "<nvidia_smi_log"))
     start = min((start for start in starts if start >= 0), default=-1)
@@ -51,7 +51,7 @@ def split_document(output: str) -> tuple[str, str]:
 
 
 def read_document(document: str) -> tuple[Element, str | None]:
-    """The root element and the schema's name. nvidia-smi declares no entities: a document that could is refused."""
+    """Return the root element and the schema's name. nvidia-smi declares no entities: a document that could is refused."""
     doctype = _DOCTYPE.search(document)
     plain = _DOCTYPE.sub("", document, count=1)
     if "<!DOCTYPE" in plain or "<!ENTITY" in plain:
@@ -80,13 +80,13 @@ def _root(plain: str) -> Element:
 
 
 def text(element: Element, path: str) -> str | None:
-    """The text at ``path``; None where there is none or it only says so."""
+    """Return the text at ``path``; None where there is none or it only says so."""
     found = (element.findtext(path) or "").strip()
     return None if bare(found) in NO_VALUE else found
 
 
 def number(element: Element, path: str, *units: str) -> float | None:
-    """The number at ``path``; None in any unit but those named."""
+    """Return the number at ``path``; None in any unit but those named."""
     found = _NUMBER.fullmatch(text(element, path) or "")
     if found is None or (found.group(2) and found.group(2) not in units):
         return None

@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Tell why nothing gets ready: pods' conditions and events as sentences. Pure.
-
-Private: subject to change without notice.
-"""
+"""Tell why nothing gets ready: pods' conditions and events as sentences. Pure."""
 
 from __future__ import annotations
 

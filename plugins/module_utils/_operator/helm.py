@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Find out which helm there is, what a chart needs with it, and what a local chart says of itself.
-
-Private: subject to change without notice.
-"""
+"""Find out which helm there is, what a chart needs with it, and what a local chart says of itself."""
 
 from __future__ import annotations
 

@@ -4,8 +4,6 @@
 
 Images are found in two places: in the pods of the chart's own workloads, and in the ClusterPolicy, whose components the
 operator turns into DaemonSets later.
-
-Private: subject to change without notice.
 """
 
 from __future__ import annotations

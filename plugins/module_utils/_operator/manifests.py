@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Make of a rendered chart what to apply, what to prune, what to remember. Pure.
-
-Private: subject to change without notice.
-"""
+"""Make of a rendered chart what to apply, what to prune, what to remember. Pure."""
 
 from __future__ import annotations
 

@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Name the GPU nodes that are not as their hardware, sharing and MIG configuration make them. A pure predicate.
-
-Private: subject to change without notice.
-"""
+"""Name the GPU nodes that are not as their hardware, sharing and MIG configuration make them. A pure predicate."""
 
 from __future__ import annotations
 

@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Make the objects beside the chart: ServiceMonitor, scheduler Queue, further manifests.
-
-Private: subject to change without notice.
-"""
+"""Make the objects beside the chart: ServiceMonitor, scheduler Queue, further manifests."""
 
 from __future__ import annotations
 

@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Plan what the role owns beside the chart: node labels, further objects, and the record of both.
-
-Private: subject to change without notice.
-"""
+"""Plan what the role owns beside the chart: node labels, further objects, and the record of both."""
 
 from __future__ import annotations
 

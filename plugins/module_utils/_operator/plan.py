@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Plan the way from a cluster's state to the wanted one: ordered steps, each with its reason and what it disturbs. Pure.
-
-Private: subject to change without notice.
-"""
+"""Plan the way from a cluster's state to the wanted one: ordered steps, each with its reason and what it disturbs. Pure."""
 
 from __future__ import annotations
 

@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Find the reasons not to begin (faults) and to be careful (warnings), all at once.
-
-Private: subject to change without notice.
-"""
+"""Find the reasons not to begin (faults) and to be careful (warnings), all at once."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Tell from objects alone whether the GPU operator works. A pure predicate. Private: subject to change without notice.
+"""Tell from objects alone whether the GPU operator works. A pure predicate.
 
 Nothing here waits or asks the API server: ``waiting(state, expect)`` names whatever is not as it should be yet.
 """

@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Plan the chart's part: CRDs, release or rendered manifests, and a ClusterPolicy that drifted.
-
-Private: subject to change without notice.
-"""
+"""Plan the chart's part: CRDs, release or rendered manifests, and a ClusterPolicy that drifted."""
 
 from __future__ import annotations
 

@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Read everything that the operator's plan and its readiness look at, in a handful of lists.
-
-Private: subject to change without notice.
-"""
+"""Read everything that the operator's plan and its readiness look at, in a handful of lists."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Make the chart's values of what the role's variables say. Private: subject to change without notice.
+"""Make the chart's values of what the role's variables say.
 
 Three layers, the later wins: what the typed variables say, then image overrides, then the user's free values.
 Dictionaries are merged key by key; anything else, lists too, is replaced as a whole.

@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Make one frozen wanted state of the role's variables, with every mistake in them at once.
-
-Private: subject to change without notice.
-"""
+"""Make one frozen wanted state of the role's variables, with every mistake in them at once."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Build the peer-to-peer tests once, and find them again. Private: subject to change without notice.
+"""Build the peer-to-peer tests once, and find them again.
 
 The samples' test is one source file that needs the samples' common headers: one nvcc call builds it from every layout
 there has been, so their make and CMake files are not used. nvbandwidth is built by its own CMake file.

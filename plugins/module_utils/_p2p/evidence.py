@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Name what a verdict on peer-to-peer measurements is made from, and the verdict. Private: subject to change without notice."""
+"""Name what a verdict on peer-to-peer measurements is made from, and the verdict."""
 
 from __future__ import annotations
 

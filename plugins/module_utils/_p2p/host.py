@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Find what can send peer-to-peer traffic a longer way: IOMMU and ACS. Private: subject to change without notice.
+"""Find what can send peer-to-peer traffic a longer way: IOMMU and ACS.
 
 Only sysfs and procfs are read; nothing is ever written to a PCI device.
 """

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Judge whether measurements are what this machine should reach. Private: subject to change without notice.
+"""Judge whether measurements are what this machine should reach.
 
 Two yardsticks: thresholds that the user gives for a GPU model, and the machine itself. Pairs of GPUs that are connected
 in the same way (same word in ``nvidia-smi topo -m``) are equals; what equals reach is what each of them should reach.

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Read what ``nvbandwidth -j`` prints. Private: subject to change without notice.
+"""Read what ``nvbandwidth -j`` prints.
 
 Cells are strings or ``N/A``. A bidirectional test case stacks three matrices (each direction, then their total) as rows
 of one; the total is the last and the one kept.

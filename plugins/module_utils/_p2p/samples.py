@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Read and write what ``p2pBandwidthLatencyTest`` prints. Private: subject to change without notice.
+"""Read and write what ``p2pBandwidthLatencyTest`` prints.
 
 Rows are split on white space; where numbers run together they are told apart by their two decimals. A cell that is cut
 off, ``nan`` or ``inf`` is None, and ``complete`` is false: a damaged output never looks like a measurement.

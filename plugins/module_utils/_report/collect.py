@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Collect a node's facts for the report, from what a play knows of its host. Private: subject to change without notice.
+"""Collect a node's facts for the report, from what a play knows of its host.
 
 Later sources win: the local fact file, the role driver's plan, gathered facts, ``nvidia_smi_facts``, the peer-to-peer
 test, the cluster's Node, and the variable ``gpu_report_node``.

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Draw a square matrix as a small inline SVG: shades and the values themselves. Private: subject to change without notice.
+"""Draw a square matrix as a small inline SVG: shades and the values themselves.
 
 Colours are classes (``h0`` weakest to ``h6`` strongest, ``hd`` the diagonal, ``bad`` a finding), so that the page's
 style sheet decides them for light, dark and print. A row is one text and a run of equal shades one shape (in units of

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Make the report as data: the fleet, its nodes, what changed. Private: subject to change without notice.
+"""Make the report as data: the fleet, its nodes, what changed.
 
 Pure: node facts in (docs/report.md), a JSON-like model out. The page and the JSON file are both made from the model.
 """

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Read one node of the report from its facts. Private: subject to change without notice.
+"""Read one node of the report from its facts.
 
 Every fact may be missing; a missing one is None here and shown as such, never guessed. The contract is docs/report.md.
 """

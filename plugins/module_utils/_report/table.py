@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Draw a table for terminals: columns of fixed width, safe for any text. Private: subject to change without notice."""
+"""Draw a table for terminals: columns of fixed width, safe for any text."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Plan the requests that bring the ConfigMap of the sharing configs there. Private: subject to change without notice.
+"""Plan the requests that bring the ConfigMap of the sharing configs there.
 
 The device plugin reads its config once, when its pod starts. So whatever mounts the ConfigMap is restarted after a
 change. The change itself sets an annotation that says so, and it goes away only after the restart: a run that

@@ -1,9 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Make device plugin documents of typed sharing configs, and say what they must lead to.
-
-Private: subject to change without notice.
-"""
+"""Make device plugin documents of typed sharing configs, and say what they must lead to."""
 
 from __future__ import annotations
 

@@ -3,8 +3,7 @@
 """Check a config document of the device plugin (version v1) against its schema, which is data here.
 
 The plugin itself ignores a key it does not know and a ``rename``, ``devices`` or ``resources`` it does not support yet,
-with no more than a line in its log; here each of them is a fault with its path. Private: subject to change without
-notice.
+with no more than a line in its log; here each of them is a fault with its path.
 """
 
 from __future__ import annotations

@@ -182,8 +182,11 @@ def test_bare_host(node: Node) -> None:
     facts = node.facts()
     assert (facts["status"], facts["pci_gpus"], facts["gpus"]) == ("not_installed", [], [])
     assert facts["kernel_module"] == {
-        **{"loaded": False, "version": None, "params": {}},
-        **dict.fromkeys(("kernel_modules", "flavour")),
+        "loaded": False,
+        "version": None,
+        "kernel_modules": None,
+        "flavour": None,
+        "params": {},
     }
 
 

@@ -433,7 +433,9 @@ def test_a_downgrade_of_a_held_family_is_one_transaction_of_the_real_apt(tmp_pat
         return Result(tuple(argv), done.returncode, done.stdout, done.stderr)
 
     assert run(["apt-get", "-qq", "update"]).ok
-    planned = plan(ask("525", version="525.125.06", headers="ignore"), debian_apt.catalogue(run, apt_pattern("5.4.0-1-none")))
+    planned = plan(
+        ask("525", version="525.125.06", headers="ignore"), debian_apt.catalogue(run, apt_pattern("5.4.0-1-none"))
+    )
     with pytest.raises(GpuError, match="libnvidia-compute-525-server"):
         debian_apt.transaction(run, planned.packages[:1])  # the metapackage alone is not enough
     found = debian_apt.transaction(run, planned.packages)
