@@ -302,4 +302,4 @@ def test_no_way_back_is_said_before_anything_changes(monkeypatch: pytest.MonkeyP
     Apt(monkeypatch, "535.54.03")
     target = driver_target.resolve(never, aged(FINISHED, FRESH), Wanted(branch="535"), SUPPORTED)
     assert target.packages is not None
-    assert [note for note in target.packages.notes if "could not be rolled back" in note]
+    assert [note for note in target.packages.warnings if "could not be rolled back" in note]
