@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Available, Catalogue, make_catalogue
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
-from ansible_collections.t9k.gpu.plugins.module_utils._driver.closure import closure, fulfils
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.closure import closure
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.names import Naming
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.version import branch, driver_version
@@ -229,18 +229,19 @@ def _prebuilt(request: Request, offer: Catalogue, naming: Naming, version: str) 
     name = _fill(naming.prebuilt, request)
     found = offer.versions(name)
     for entry in found:
-        if _fits(entry, offer, version):
+        if _is_of(entry, version):
             return entry, ""
     return None, f"{name} is for another driver version" if found else f"there is no {name}"
 
 
-def _fits(module: Available, offer: Catalogue, version: str) -> bool:
-    """Tell whether the modules are of this driver, which they name only through their bounds on the common files."""
+def _is_of(module: Available, version: str) -> bool:
+    """Tell whether pre-built modules are of this driver.
+
+    Their own version is the kernel's. The driver's is the lower bound on the common files: the upper bound that older
+    uploads had beside it is gone (linux-restricted-modules takes it away for the media), so apt would install any older one.
+    """
     bounds = [r for group in module.depends for r in group if r[0].startswith(names.KERNEL_COMMON)]
-    commons = [
-        e for name in {r[0] for r in bounds} for e in offer.versions(name) if driver_version(e.version) == version
-    ]
-    return any(all(fulfils(common, bound) for bound in bounds) for common in commons) if bounds else False
+    return any(relation == ">=" and driver_version(bound) == version for _name, relation, bound in bounds)
 
 
 def _without_dkms(

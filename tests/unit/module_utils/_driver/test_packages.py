@@ -61,8 +61,9 @@ def ubuntu(branch: str, suffix: str, version: str, **more: object) -> list[Avail
 
 
 def prebuilt(branch: str, suffix: str, release: str, upstream: str, **more: object) -> Available:
-    common = f"nvidia-kernel-common-{branch}{suffix}"
-    depends = f"linux-image-{release}, {common} (<= {upstream}-1), {common} (>= {upstream})"
+    """As of today's uploads: ``nvidia-kernel-common-595-server (>= 595.71.05)`` on packages.ubuntu.com, resolute's
+    linux-modules-nvidia-595-server-nvidia; older uploads had an upper bound beside it (elementary/os#613)."""
+    depends = f"linux-image-{release}, nvidia-kernel-common-{branch}{suffix} (>= {upstream})"
     return entry(f"linux-modules-nvidia-{branch}{suffix}-{release}", "5.4.0-155.172+1", depends, **more)
 
 
@@ -197,6 +198,26 @@ def test_ubuntu_prebuilt_that_stand_for_dkms_keep_the_metapackage() -> None:
     planned = plan(ask("535"), make_catalogue([*ubuntu("535", "-server", V535), module]))
     assert planned.roots == ("nvidia-driver-535-server", module.name)
     assert "nvidia-dkms-535-server" not in names(planned)
+
+
+BOTH_BOUNDS = "nvidia-kernel-common-525-server (<= {0}-1), nvidia-kernel-common-525-server (>= {0})"
+
+
+@pytest.mark.parametrize(
+    ("depends", "build"),
+    [
+        ("nvidia-kernel-common-525-server (>= 525.147.05)", "prebuilt"),
+        ("nvidia-kernel-common-525-server (>= 525.85.12)", "dkms"),  # an older driver's, which apt would accept
+        (BOTH_BOUNDS.format("525.147.05"), "prebuilt"),
+        (BOTH_BOUNDS.format("525.85.12"), "dkms"),
+        ("nvidia-kernel-common-525-server", "dkms"),  # says nothing of its driver
+        (f"linux-image-{FOCAL}", "dkms"),
+    ],
+)
+def test_the_lower_bound_tells_the_driver_of_prebuilt_modules(depends: str, build: str) -> None:
+    module = entry(f"linux-modules-nvidia-525-server-{FOCAL}", "5.4.0-155.172", depends)
+    planned = plan(ask("525"), make_catalogue([*ubuntu("525", "-server", V525_NEW), module, *HEADERS]))
+    assert (planned.driver_version, planned.module_build) == ("525.147.05", build)
 
 
 @pytest.mark.parametrize(
