@@ -1,4 +1,4 @@
-"""The lab's hosts without a container: spec, settings for this machine, free subnets, packages, inventory."""
+"""The lab's hosts without a container: settings for this machine, free subnets, packages, inventory."""
 
 from __future__ import annotations
 
@@ -10,43 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.hosts import deb, inventory, lab, network, podman, spec, ubuntu
+from tests.lab.hosts import deb, inventory, lifecycle, network, podman, ubuntu
 from tests.lab.state import Lab
 
 KERNEL = "5.15.0-89-generic"
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("hosts: []", "one host or more"),
-        ("- a", "one host or more"),
-        ("hosts: [{name: a, os: debian-11}]", "none of debian-12, ubuntu-like"),
-        ("hosts: [{name: a, os: debian-12, gpus: b300}]", "host a: gpus: 'b300' is none of"),
-        ("hosts: [{name: a, os: debian-12, components: contrib}]", "components"),
-        ("hosts: [{name: A_b, os: debian-12}]", "host name 'A_b'"),
-        ("hosts: [{name: a, os: debian-12, cpu: 2}]", "cpu"),
-        ("hosts: [{name: a, os: debian-12}, {name: a, os: debian-12}]", "a name of its own"),
-    ],
-)
-def test_spec_refuses(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "lab.yml"
-    path.write_text(text)
-    with pytest.raises(spec.SpecError, match=message):
-        spec.read(path)
-
-
-def test_hardware_of_a_host_replaces_the_profile_s(tmp_path: Path) -> None:
-    path = tmp_path / "lab.yml"
-    path.write_text("hosts: [{name: a, os: debian-12, gpus: a40-x7, hardware: {count: 3}}]")
-    (host,) = spec.read(path)
-    assert (host.profile()["count"], host.profile()["product_name"]) == (3, "NVIDIA A40")
-
-
-@pytest.mark.parametrize("name", ["", "Demo", "a/b", "../a", "-a", "a" * 42])
-def test_lab_refuses_names_that_are_no_folder(name: str) -> None:
-    with pytest.raises(ValueError, match="a lab's name"):
-        Lab(name)
 
 
 @pytest.mark.parametrize(
@@ -159,5 +126,5 @@ def test_a_machine_without_podman_has_no_hosts(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("T9K_GPU_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(lab.machine, "run", lambda argv, **_more: pytest.fail(str(argv)) if "podman" in argv else None)
-    lab.down(Lab("fresh"))
+    lifecycle.down(Lab("fresh"))
     assert lab.status(Lab("fresh")) == []
