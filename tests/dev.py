@@ -69,7 +69,8 @@ def test(rest: list[str]) -> None:
 
 def unit(rest: list[str]) -> None:
     """the unit tests, or those of the paths given"""
-    paths = [] if any(not word.startswith("-") for word in rest) else ["tests/unit"]
+    named = any(Path(word.partition("::")[0]).exists() for word in rest)  # "-n 2" names no path
+    paths = [] if named else ["tests/unit"]
     _exec(sys.executable, "-m", "pytest", *paths, *rest)
 
 
