@@ -22,14 +22,19 @@ def _exec(*argv: str, **environment: str) -> None:
 
 
 def _module(name: str, *words: str) -> None:
-    subprocess.run([sys.executable, "-m", name, *words], check=True)
+    """Run a module of ours; where it failed it has said why, so nothing is added to that."""
+    done = subprocess.run([sys.executable, "-m", name, *words], check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
 
 
 def _cluster_environment() -> dict[str, str]:
     """KUBECONFIG and PATH of the demo's cluster, as its own command prints them for a shell."""
     command = [sys.executable, "-m", "tests.lab.cluster", "env", "--name", "demo"]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    pairs = (word.partition("=") for word in shlex.split(printed) if "=" in word)
+    printed = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    if printed.returncode:
+        sys.exit(printed.returncode)
+    pairs = (word.partition("=") for word in shlex.split(printed.stdout) if "=" in word)
     cluster = {name: os.path.expandvars(value) for name, _equals, value in pairs}
     return {**cluster, "T9K_GPU_LAB_CHART": str(FOLDER / f"gpu-operator-{CHART_VERSION}.tgz")}
 
@@ -64,7 +69,8 @@ def test(rest: list[str]) -> None:
 
 def unit(rest: list[str]) -> None:
     """the unit tests, or those of the paths given"""
-    paths = [] if any(not word.startswith("-") for word in rest) else ["tests/unit"]
+    named = any(Path(word.partition("::")[0]).exists() for word in rest)  # "-n 2" names no path
+    paths = [] if named else ["tests/unit"]
     _exec(sys.executable, "-m", "pytest", *paths, *rest)
 
 

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,6 +79,27 @@ def _no_longer_than(seconds: int | None) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@contextmanager
+def _standard_input(text: str | None) -> Iterator[None]:
+    """Let what is started now read ``text``, from a file: a program that ends without reading breaks a pipe.
+
+    ``run_command`` would raise then, and the program's own words (dpkg's, that another one has the lock) be lost.
+    """
+    if text is None:
+        yield
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(text.encode())
+        file.seek(0)
+        before = os.dup(0)
+        os.dup2(file.fileno(), 0)
+        try:
+            yield
+        finally:
+            os.dup2(before, 0)
+            os.close(before)
+
+
 def runner(module: AnsibleModule) -> Run:
     """Return a ``Run`` on this host. A missing program is a result (``missing``), never an exception.
 
@@ -93,10 +116,8 @@ def runner(module: AnsibleModule) -> Run:
         if timeout_s is not None:
             limited = ["timeout", f"--kill-after={KILL_AFTER_S}", str(timeout_s), *limited]
         try:
-            with _no_longer_than(timeout_s):
-                rc, stdout, stderr = module.run_command(
-                    limited, data=stdin, environ_update=environment, handle_exceptions=False
-                )
+            with _no_longer_than(timeout_s), _standard_input(stdin):
+                rc, stdout, stderr = module.run_command(limited, environ_update=environment, handle_exceptions=False)
         except _CannotBeEndedError:
             return Result(tuple(argv), TIMED_OUT, "", f"{argv[0]}: cannot be ended, it waits inside the kernel")
         return Result(tuple(argv), rc, stdout, stderr)

@@ -33,10 +33,11 @@ def test_static(name: str) -> None:
 
 
 def test_mypy() -> None:
-    """From the folder above ansible_collections, so that absolute imports resolve."""
+    """The product from the folder above ansible_collections, so that absolute imports resolve; then the lab."""
     tree = os.environ["ANSIBLE_COLLECTIONS_PATH"]
     settings = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", f"{tree}/.mypy"]
     run([sys.executable, "-m", "mypy", *settings, "ansible_collections/t9k/gpu/plugins"], cwd=Path(tree))
+    run([sys.executable, "-m", "mypy", *settings, "tests/lab"])
 
 
 def test_collection_builds_and_installs(tmp_path: Path) -> None:

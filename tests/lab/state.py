@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab.log import LabError
+
 
 def cache() -> Path:
-    """The folder of everything that may be deleted at any time and made again."""
-    named = os.environ.get("T9K_GPU_CACHE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "t9k-gpu"
+    """Return the folder of everything that may be deleted at any time and made again."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("T9K_GPU_CACHE") or base / "t9k-gpu")
 
 
 @dataclass(frozen=True)
 class Lab:
-    """The files of one lab. Both parts of the lab, hosts and cluster, find each other's files here."""
+    """Know the files of one lab: hosts and cluster find each other's files here."""
 
     name: str
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", self.name):
-            raise ValueError(f"a lab's name is lower-case letters, digits and '-' (41 at most), not {self.name!r}")
+        if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", self.name):
+            raise LabError(f"a lab's name: wanted up to 40 of a-z, 0-9 and '-', found {self.name!r}")
 
     @property
     def folder(self) -> Path:
         return cache() / "labs" / self.name
+
+    # what both parts hand out
 
     @property
     def inventory(self) -> Path:
@@ -39,6 +44,13 @@ class Lab:
     @property
     def kubeconfig(self) -> Path:
         return self.folder / "kubeconfig"
+
+    @property
+    def bin(self) -> Path:
+        """Links to the programs, for a PATH."""
+        return self.folder / "bin"
+
+    # the hosts' own
 
     @property
     def ssh_key(self) -> Path:
@@ -56,3 +68,40 @@ class Lab:
     def archives(self, host: str) -> Path:
         """What a host's apt downloads: /var/cache/apt/archives there."""
         return self.folder / "archives" / host
+
+    # the cluster's own
+
+    @property
+    def cluster(self) -> Path:
+        return self.folder / "cluster"
+
+    @property
+    def pki(self) -> Path:
+        return self.cluster / "pki"
+
+    @property
+    def logs(self) -> Path:
+        return self.cluster / "logs"
+
+    @property
+    def audit_log(self) -> Path:
+        return self.folder / "audit.log"
+
+
+def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
+    """Put ``text`` at ``path`` by way of a temporary file that only we can read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
+        file.write(text)
+    temporary.replace(path)
+
+
+@contextlib.contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Let one process at a time work on what ``name`` stands for; the others wait."""
+    path = cache() / "locks" / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

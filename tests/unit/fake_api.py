@@ -41,7 +41,7 @@ class FakeApi:
         self.log: list[tuple[str, str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.busy = self.most_busy = 0
-        self.work_s = 0.0
+        self.meet: threading.Barrier | None = None  # patches wait here until so many are at work at once
         self.lock = threading.Lock()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.server.daemon_threads = True
@@ -105,7 +105,8 @@ class FakeApi:
                     fake.busy += 1
                     fake.most_busy = max(fake.most_busy, fake.busy)
                     fault = fake.faults.pop(0) if fake.faults else None
-                time.sleep(fake.work_s)
+                if fake.meet and self.command == "PATCH":
+                    fake.meet.wait(timeout=20)
                 with fake.lock:
                     answer = fault or fake.answer(self.command, self.path, body)
                     fake.busy -= 1

@@ -72,7 +72,9 @@ def shown(value: Cell) -> str:
         return "-"
     if isinstance(value, str):
         return value[:5]
-    return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    if value >= 99999.5:
+        return f"{value:.0e}".replace("e+", "e")
+    return f"{value:.0f}" if value >= 999.95 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def shade(value: Cell, top: float) -> int | None:
@@ -81,7 +83,7 @@ def shade(value: Cell, top: float) -> int | None:
         return SHADES - 1 if value.startswith("NV") else _LINKS.get(value)
     if value is None or top <= 0:
         return None
-    return max(0, min(SHADES - 1, int(SHADES * value / top)))
+    return int(max(0, min(SHADES - 1, SHADES * (value / top))))  # a quotient first: the product may be infinite
 
 
 def _shapes(matrix: Sequence[Sequence[Cell]]) -> Iterator[str]:

@@ -6,11 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.lab.cluster import _access, _chart, _lifecycle, _tools, audit
-from tests.lab.cluster._log import LabError
-from tests.lab.cluster._state import Lab
-
-DEMO = Path(__file__).resolve().parent.parent / "specs" / "demo.yml"
+from tests.lab.cluster import access, audit, chart, lifecycle, tools
+from tests.lab.log import LabError, say
+from tests.lab.spec import DEMO
+from tests.lab.state import Lab
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,25 +43,25 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "tools":
-        print("\n".join(_tools.describe(_tools.provision())))
+        print("\n".join(tools.describe(tools.provision())))
         return 0
     if arguments.command == "chart":
-        print(_chart.package(arguments.version, arguments.out))
+        print(chart.package(arguments.version, arguments.out))
         return 0
     lab = Lab(arguments.name)
     if arguments.command == "up":
-        _lifecycle.up(lab, arguments)
+        lifecycle.up(lab, arguments)
     elif arguments.command == "down":
-        _lifecycle.down(lab)
+        lifecycle.down(lab)
     elif arguments.command == "status":
-        return 0 if _lifecycle.status(lab) else 1
+        return 0 if lifecycle.status(lab) else 1
     elif arguments.command == "requests":
         for request, times in sorted(audit.since(lab, arguments.since).items()):
             print(f"{times:5}  {request.status}  {request.verb:7} {request.resource:40} {request.user}")
     elif arguments.command == "env":
-        print(_access.shell_exports(lab))
+        print(access.shell_exports(lab))
     else:
-        print(_access.service_account_kubeconfig(lab, arguments.service_account))
+        print(access.service_account_kubeconfig(lab, arguments.service_account))
     return 0
 
 
@@ -70,7 +69,7 @@ def main() -> int:
     try:
         return _run(_parser().parse_args())
     except LabError as error:
-        print(f"cluster: {error}", file=sys.stderr)
+        say(str(error))
         return 1
 
 

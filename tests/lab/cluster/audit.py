@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tests.lab.cluster._state import Lab
+from tests.lab.state import Lab
 
 
 @dataclass(frozen=True, order=True)

@@ -18,11 +18,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.lab.cluster import _gpu_node, _nodes, _operands, _spec
-from tests.lab.cluster._api import Api
-from tests.lab.cluster._gpu_node import Hardware, Sharing
-from tests.lab.cluster._log import LabError, say
-from tests.lab.cluster._state import Lab
+from tests.lab.cluster import gpu_node, memory, nodes, operands
+from tests.lab.cluster.api import Api
+from tests.lab.cluster.gpu_node import Hardware, Sharing
+from tests.lab.log import LabError, say
+from tests.lab.spec import profiles
+from tests.lab.state import Lab
 
 Object = dict[str, Any]
 POLICIES = "/apis/nvidia.com/v1/clusterpolicies"
@@ -115,16 +116,16 @@ class StandIn:
 
     def _operands(self, view: View) -> None:
         """DaemonSets and what goes with them, changed only where the policy changed."""
-        wanted = {operand.name: operand for operand in _operands.wanted(view.policy["spec"])}
+        wanted = {operand.name: operand for operand in operands.wanted(view.policy["spec"])}
         base = f"/apis/apps/v1/namespaces/{view.namespace}/daemonsets"
         for name, operand in wanted.items():
             pending = name in view.named("pending-operands")
-            body = _operands.daemonset(operand, view.policy, view.namespace, pending)
-            stamp = body["metadata"]["annotations"][_operands.HASH]
+            body = operands.daemonset(operand, view.policy, view.namespace, pending)
+            stamp = body["metadata"]["annotations"][operands.HASH]
             present = view.daemonsets.get(name, {}).get("metadata", {}).get("annotations", {})
-            if present.get(_operands.HASH) != stamp:
+            if present.get(operands.HASH) != stamp:
                 view.daemonsets[name] = self.api.apply(f"{base}/{name}", body)
-        for operand in _operands.OPERANDS:
+        for operand in operands.OPERANDS:
             if operand.name not in wanted and operand.name in view.daemonsets:
                 self.api.delete(f"{base}/{operand.name}")
                 del view.daemonsets[operand.name]
@@ -135,10 +136,10 @@ class StandIn:
         runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}}
         self._once("/apis/node.k8s.io/v1/runtimeclasses", {**runtime, "handler": "nvidia"})
         if "nvidia-dcgm-exporter" in view.daemonsets:
-            service = _operands.exporter_service(view.policy, view.namespace)
+            service = operands.exporter_service(view.policy, view.namespace)
             self._once(f"/api/v1/namespaces/{view.namespace}/services", service)
         at = f"/apis/monitoring.coreos.com/v1/namespaces/{view.namespace}/servicemonitors"
-        monitor = _operands.service_monitor(view.policy, view.namespace)
+        monitor = operands.service_monitor(view.policy, view.namespace)
         if self.api.get("/apis/monitoring.coreos.com/v1") is None:
             return
         if monitor:
@@ -153,29 +154,29 @@ class StandIn:
     def _node(self, view: View, node: Object) -> None:
         """Labels and resources of one node."""
         name, labels = node["metadata"]["name"], node["metadata"]["labels"]
-        profile = node["metadata"].get("annotations", {}).get(_nodes.GPUS, "none")
+        profile = node["metadata"].get("annotations", {}).get(nodes.GPUS, "none")
         hardware = self.hardware.get(profile, Hardware(0))
-        wanted: dict[str, str | None] = dict(_gpu_node.nfd_labels(hardware, node)) if view.nfd else {}
+        wanted: dict[str, str | None] = dict(gpu_node.nfd_labels(hardware, node)) if view.nfd else {}
         if not view.policy:
             wanted.update(_undo(labels))
         elif hardware.count:
-            wanted.update(_gpu_node.operator_labels(hardware, {**labels, **_texts(wanted)}))
+            wanted.update(gpu_node.operator_labels(hardware, {**labels, **_texts(wanted)}))
             wanted.update(self._mig(view, name, labels))
         shared = self._plugin(view, name, labels) if view.policy and hardware.count else None
         mig, strategy = _mig_config(view, labels)
         if shared and view.runs("gpu-feature-discovery", name):
-            wanted.update(_gpu_node.discovery_labels(hardware, shared, mig, strategy))
-        elif labels.get(_gpu_node.OPT_OUT) == "false":
-            wanted.update({key: None for key in _gpu_node.DISCOVERED if key in labels})
-        patch = _gpu_node.label_patch(labels, wanted)
+            wanted.update(gpu_node.discovery_labels(hardware, shared, mig, strategy))
+        elif labels.get(gpu_node.OPT_OUT) == "false":
+            wanted.update({key: None for key in gpu_node.DISCOVERED if key in labels})
+        patch = gpu_node.label_patch(labels, wanted)
         if patch:
             self.api.patch(f"/api/v1/nodes/{name}", {"metadata": {"labels": patch}})
         faulty = {"*", name} & set(view.named("no-allocatable"))
-        resources = _gpu_node.resources(hardware, shared, mig, strategy) if shared and not faulty else {}
+        resources = gpu_node.resources(hardware, shared, mig, strategy) if shared and not faulty else {}
         self._tell_resources(node, resources)
 
     def _tell_resources(self, node: Object, resources: dict[str, int]) -> None:
-        status = _gpu_node.status_patch(node["status"], resources)
+        status = gpu_node.status_patch(node["status"], resources)
         if status:
             self.api.patch(f"/api/v1/nodes/{node['metadata']['name']}/status", {"status": status})
 
@@ -184,7 +185,7 @@ class StandIn:
         if not view.runs(PLUGIN, node):
             self.loaded.pop(node, None)
             return None
-        pod, label = view.pods[PLUGIN, node]["metadata"]["uid"], labels.get(_gpu_node.CONFIG_LABEL, "")
+        pod, label = view.pods[PLUGIN, node]["metadata"]["uid"], labels.get(gpu_node.CONFIG_LABEL, "")
         known = self.loaded.get(node)
         if known is None or (known.pod, known.label) != (pod, label):
             known = Loaded(pod, label, self._read_config(view, label))
@@ -193,30 +194,30 @@ class StandIn:
 
     def _read_config(self, view: View, label: str) -> Sharing | None:
         """Nothing where the named config does not exist: the real plugin does not come up then."""
-        config_map, default = _operands.plugin_config(view.policy["spec"])
+        config_map, default = operands.plugin_config(view.policy["spec"])
         chosen = label or default
         if not (config_map and chosen):
             return Sharing()
         found = self.api.get(f"/api/v1/namespaces/{view.namespace}/configmaps/{config_map}") or {}
         configs = found.get("data") or {}
-        return _gpu_node.sharing(configs[chosen]) if chosen in configs else None
+        return gpu_node.sharing(configs[chosen]) if chosen in configs else None
 
     def _mig(self, view: View, node: str, labels: dict[str, str]) -> dict[str, str | None]:
         """The MIG manager's answer to its label: first pending, in the next round success or failed."""
-        config = labels.get(_gpu_node.MIG_LABEL)
+        config = labels.get(gpu_node.MIG_LABEL)
         if not config or not view.runs("nvidia-mig-manager", node):
             return {}
-        done = config if labels.get(_gpu_node.MIG_STATE) == "success" else ""
+        done = config if labels.get(gpu_node.MIG_STATE) == "success" else ""
         if self.mig.setdefault(node, done) != config:
             self.mig[node] = config
-            return {_gpu_node.MIG_STATE: "pending"}
-        works = _gpu_node.mig_instances(config) is not None and not view.faults.get("mig-fails")
-        return {_gpu_node.MIG_STATE: "success" if works else "failed"}
+            return {gpu_node.MIG_STATE: "pending"}
+        works = gpu_node.mig_instances(config) is not None and not view.faults.get("mig-fails")
+        return {gpu_node.MIG_STATE: "success" if works else "failed"}
 
     def _status(self, view: View) -> None:
         """``ready`` once every operand is rolled out and the plugins have told their nodes' resources."""
-        names = [operand.name for operand in _operands.wanted(view.policy["spec"])]
-        waiting = [name for name in names if not _operands.rolled_out(view.daemonsets[name])]
+        names = [operand.name for operand in operands.wanted(view.policy["spec"])]
+        waiting = [name for name in names if not operands.rolled_out(view.daemonsets[name])]
         ready = not waiting and not view.faults.get("never-ready")
         message = f"waiting for {', '.join(waiting)}" if waiting else ("" if ready else "ClusterPolicy is not ready")
         reason = "Reconciled" if ready else "OperandNotReady"
@@ -233,8 +234,8 @@ class StandIn:
 def _matters(node: Object) -> bool:
     """An extra node without GPUs is there to be counted: it is spared even NFD's labels."""
     metadata = node["metadata"]
-    filler = metadata["labels"].get(_nodes.LABEL) == "extra"
-    return not filler or metadata.get("annotations", {}).get(_nodes.GPUS, "none") != "none"
+    filler = metadata["labels"].get(nodes.LABEL) == "extra"
+    return not filler or metadata.get("annotations", {}).get(nodes.GPUS, "none") != "none"
 
 
 def _app(pod: Object) -> str:
@@ -252,24 +253,24 @@ def _texts(labels: dict[str, str | None]) -> dict[str, str]:
 
 def _undo(labels: dict[str, str]) -> dict[str, str | None]:
     """What is taken away once there is no ClusterPolicy; what a user set stays."""
-    ours = ("nvidia.com/gpu.present", *_gpu_node.DISCOVERED)
-    deployed = [key for key in labels if key.startswith(_gpu_node.DEPLOY) and key != _gpu_node.OPT_OUT]
+    ours = ("nvidia.com/gpu.present", *gpu_node.DISCOVERED)
+    deployed = [key for key in labels if key.startswith(gpu_node.DEPLOY) and key != gpu_node.OPT_OUT]
     return {key: None for key in (*ours, *deployed) if key in labels}
 
 
 def _mig_config(view: View, labels: dict[str, str]) -> tuple[str, str]:
-    done = labels.get(_gpu_node.MIG_STATE) == "success"
+    done = labels.get(gpu_node.MIG_STATE) == "success"
     strategy = (view.policy or {}).get("spec", {}).get("mig", {}).get("strategy", "single")
-    return labels.get(_gpu_node.MIG_LABEL, "") if done else "", strategy
+    return labels.get(gpu_node.MIG_LABEL, "") if done else "", strategy
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", required=True)
     lab = Lab(parser.parse_args().name)
-    hardware = {name: Hardware.of(profile) for name, profile in _spec.load_profiles().items()}
-    stand_in = StandIn(Api(lab.read()["ports"]["kube-apiserver"], lab.pki, "lab-operator"), hardware)
-    while lab.directory.exists():
+    hardware = {name: Hardware.of(profile) for name, profile in profiles().items()}
+    stand_in = StandIn(Api(memory.read(lab)["ports"]["kube-apiserver"], lab.pki, "lab-operator"), hardware)
+    while lab.cluster.exists():
         began = time.monotonic()
         try:
             stand_in.round()

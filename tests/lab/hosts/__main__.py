@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from tests.lab.hosts import lab as hosts
-from tests.lab.hosts import spec
-from tests.lab.hosts.machine import CommandError
+from tests.lab import spec
+from tests.lab.hosts import lifecycle
+from tests.lab.log import LabError, say
 from tests.lab.state import Lab
 
 
@@ -21,8 +21,8 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         return command(arguments.command, Lab(arguments.name), arguments.spec)
-    except (spec.SpecError, CommandError, ValueError, OSError) as error:
-        print(f"lab {arguments.name}: {error}", file=sys.stderr)
+    except (LabError, OSError) as error:
+        say(f"{arguments.name}: {error}")
         return 1
 
 
@@ -30,15 +30,15 @@ def command(name: str, lab: Lab, spec_file: Path | None) -> int:
     started = time.monotonic()
     if name == "up":
         if not spec_file:
-            raise spec.SpecError("up needs --spec FILE, e.g. tests/lab/specs/demo.yml")
-        for host, address in hosts.up(lab, spec.read(spec_file)).items():
-            print(f"lab {lab.name}: {host} at {address}")
-        print(f"lab {lab.name}: up after {time.monotonic() - started:.1f} s, inventory {lab.inventory}")
+            raise LabError("up needs --spec FILE, e.g. tests/lab/specs/demo.yml")
+        for host, address in lifecycle.up(lab, spec.read(spec_file).hosts).items():
+            say(f"{lab.name}: {host} at {address}")
+        say(f"{lab.name}: hosts up after {time.monotonic() - started:.1f} s, inventory {lab.inventory}")
     elif name == "down":
-        hosts.down(lab)
-        print(f"lab {lab.name}: hosts down after {time.monotonic() - started:.1f} s")
+        lifecycle.down(lab)
+        say(f"{lab.name}: hosts down after {time.monotonic() - started:.1f} s")
     else:
-        rows = hosts.status(lab)
+        rows = lifecycle.status(lab)
         for row in rows:
             print("\t".join(row))
         return 0 if rows else 3

@@ -5,7 +5,6 @@ Each is named after a hash of all that goes into it, so a change makes a new one
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
@@ -15,13 +14,17 @@ import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tests.lab.hosts import deb, machine, podman, spec, ubuntu
-from tests.lab.state import cache
+from tests.lab import spec
+from tests.lab.hosts import deb, machine, podman, ubuntu
+from tests.lab.log import say
+from tests.lab.state import cache, locked
 
 HERE = Path(__file__).resolve().parent
 FIXTURES = HERE.parents[1] / "unit" / "fixtures"
-CAPTURES = ("nvidia-smi-q.xml", "nvidia-smi-topo-m.txt", "proc-driver-nvidia-params.txt")
-CAPTURES += ("proc-driver-nvidia-gpu-information.txt",)
+CAPTURES = (
+    *("nvidia-smi-q.xml", "nvidia-smi-topo-m.txt"),
+    *("proc-driver-nvidia-params.txt", "proc-driver-nvidia-gpu-information.txt"),
+)
 RELEASE = "bookworm"
 NAME = "localhost/t9k-gpu-lab"
 LABEL = "t9k.gpu.image"
@@ -34,9 +37,7 @@ PACKAGES = (
 
 def ensure(systems: Iterable[str]) -> dict[str, str]:
     """The name of the image of each OS; made where it is not there, by one process at a time."""
-    cache().mkdir(parents=True, exist_ok=True)
-    with (cache() / "images.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked("images"):
         base = ensure_base()
         return {system: _ensure_os(system, base) for system in systems}
 
@@ -46,7 +47,7 @@ def _ensure_os(system: str, base: str) -> str:
     key = _hash({**files, "base": base.encode(), "setup": setup})
     name = f"{NAME}-{system}:{key}"
     if not podman.exists("image", name):
-        print(f"lab: making the image of {system}", flush=True)
+        say(f"making the image of {system}")
         _derive(base, name, _tar(files), setup)
         _forget_older(f"{NAME}-{system}", name)
     return name
@@ -60,7 +61,7 @@ def ensure_base() -> str:
     if podman.exists("image", name):
         return name
     if named:
-        print(f"lab: adding packages to {named}", flush=True)
+        say(f"adding packages to {named}")
         install = f"DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends {' '.join(PACKAGES)}"
         _derive(named, name, b"", f"apt-get update && {install} && apt-get clean".encode())
     else:
@@ -74,13 +75,15 @@ def ensure_tar(name: str) -> Path:
     folder = cache() / "images"
     path = folder / f"debian-{name.rpartition(':')[2]}.tar"
     if not path.exists():
-        print("lab: building Debian's base system with mmdebstrap (about half a minute)", flush=True)
+        say("building Debian's base system with mmdebstrap (about half a minute)")
         folder.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(f".{os.getpid()}.tar")
         include = f"--include={','.join(PACKAGES)}"
         # without this the signatures are checked against this machine's own keys, which may be another distribution's
         keyring = f"--keyring={machine.KEYRING}"
-        machine.run([*machine.as_root(), "mmdebstrap", "--variant=apt", keyring, include, RELEASE, fresh, *mirrors()])
+        machine.run(
+            [*machine.as_root(), "mmdebstrap", "--variant=apt", keyring, include, RELEASE, str(fresh), *mirrors()]
+        )
         fresh.replace(path)
     return path
 

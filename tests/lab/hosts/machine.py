@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.lab.log import LabError, say
+
 # command -> Debian package that brings it
 NEEDED = {
     "podman": "podman",
@@ -20,10 +22,6 @@ NEEDED = {
 }
 ELSEWHERE = {"netavark": "/usr/lib/podman/netavark"}  # not on PATH
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-
-
-class CommandError(RuntimeError):
-    """A command of the lab failed; the message has its output."""
 
 
 def as_root(keep: Sequence[str] = ()) -> list[str]:
@@ -39,7 +37,7 @@ def run(
     done = subprocess.run(argv, input=stdin, capture_output=True, env={**os.environ, **(env or {})}, check=False)
     if check and done.returncode != 0:
         said = (done.stderr or done.stdout).decode(errors="replace").strip()
-        raise CommandError(f"{' '.join(argv)} exited {done.returncode}: {said}")
+        raise LabError(f"{' '.join(argv)} exited {done.returncode}: {said}")
     return done
 
 
@@ -62,8 +60,8 @@ def install_missing_packages() -> None:
     if not packages:
         return
     if not shutil.which("apt-get"):
-        raise CommandError(f"the lab needs {', '.join(packages)}; there is no apt-get here, please install them")
-    print(f"lab: installing {' '.join(packages)}", flush=True)
+        raise LabError(f"the lab needs {', '.join(packages)}; there is no apt-get here, please install them")
+    say(f"installing {' '.join(packages)}")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     apt = [*as_root(["DEBIAN_FRONTEND"]), "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
     run([*apt, "update"], env=quiet)

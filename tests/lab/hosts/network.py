@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterable
 
 from tests.lab.hosts import machine, podman
+from tests.lab.log import LabError
 
 Network = ipaddress.IPv4Network
 FIRST_HOST = 10
@@ -30,7 +31,7 @@ def ensure(lab: str, label: str) -> Network:
         if done.returncode == 0:
             return subnet
         refused = done.stderr.decode().strip()  # another lab took it a moment ago
-    raise machine.CommandError(f"no subnet could be made for the lab {lab}; the last answer was: {refused or 'none'}")
+    raise LabError(f"no subnet could be made for the lab {lab}; the last answer was: {refused or 'none'}")
 
 
 def candidates(lab: str, taken: Iterable[Network], prefix: str | None = None) -> list[Network]:

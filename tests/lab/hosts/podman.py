@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
-import resource
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,31 +31,34 @@ def settings(*, systemd: bool, journal: bool, limits: dict[str, int] | None) -> 
     return "\n".join(lines) + "\n"
 
 
-def _may_raise_limits() -> bool:
-    status = Path("/proc/self/status").read_text()
-    effective = next(line for line in status.splitlines() if line.startswith("CapEff:"))
-    return bool(int(effective.split()[1], 16) >> CAP_SYS_RESOURCE & 1)
+def limits() -> dict[str, int] | None:
+    """What may be asked for where root, as podman will run, may not raise its own limits; else nothing.
 
-
-def _limits() -> dict[str, int] | None:
-    """podman asks for a million open files; without CAP_SYS_RESOURCE only what podman itself then has is granted."""
-    if os.geteuid() != 0 or _may_raise_limits():
+    podman asks for a million open files; without CAP_SYS_RESOURCE only what podman itself then has is granted. An
+    ordinary user's podman runs through sudo, so it is root's rights there that count, not the user's.
+    """
+    shown = machine.text([*machine.as_root(), "cat", "/proc/self/status", "/proc/self/limits"])
+    effective = re.search(r"^CapEff:\s*([0-9a-f]+)$", shown, re.MULTILINE)
+    if effective and int(effective[1], 16) >> CAP_SYS_RESOURCE & 1:
         return None
     pids = int(Path("/proc/sys/kernel/pid_max").read_text())  # podman lowers its own process limit to this
-    ceilings = {"nofile": (resource.RLIMIT_NOFILE, 1 << 20), "nproc": (resource.RLIMIT_NPROC, pids)}
-    return {name: _at_most(resource.getrlimit(which)[1], ceiling) for name, (which, ceiling) in ceilings.items()}
+    ceilings = {"nofile": ("Max open files", 1 << 20), "nproc": ("Max processes", pids)}
+    return {name: min(_hard(shown, title), ceiling) for name, (title, ceiling) in ceilings.items()}
 
 
-def _at_most(limit: int, ceiling: int) -> int:
-    return ceiling if limit == resource.RLIM_INFINITY else min(limit, ceiling)
+def _hard(shown: str, title: str) -> int:
+    """The second column of /proc/self/limits."""
+    found = re.search(rf"^{title}\s+\S+\s+(\d+)", shown, re.MULTILINE)
+    return int(found[1]) if found else sys.maxsize  # "unlimited"
 
 
+@functools.cache
 def configuration() -> Path:
     """Our containers.conf, written anew only when the machine changed."""
     wanted = settings(
         systemd=Path("/run/systemd/system").is_dir(),
         journal=Path("/run/systemd/journal/socket").exists(),
-        limits=_limits(),
+        limits=limits(),
     )
     path = cache() / "containers.conf"
     if not path.exists() or path.read_text() != wanted:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.cluster import _gpu_node
-from tests.lab.cluster._gpu_node import DEPLOY, OPT_OUT, PCI_LABEL, Hardware, Sharing
+from tests.lab.cluster import gpu_node
+from tests.lab.cluster.gpu_node import DEPLOY, OPT_OUT, PCI_LABEL, Hardware, Sharing
 
 A40 = Hardware(7, "NVIDIA A40", 46068, "Ampere")
 H200 = Hardware(1, "NVIDIA H200", 143771, "Hopper")
@@ -44,7 +44,7 @@ def config(text: str) -> str:
     ],
 )
 def test_sharing(text: str | None, wanted: Sharing) -> None:
-    assert _gpu_node.sharing(text) == wanted
+    assert gpu_node.sharing(text) == wanted
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_sharing(text: str | None, wanted: Sharing) -> None:
     ],
 )
 def test_resources(hardware: Hardware, shared: Sharing, mig: str, strategy: str, wanted: dict[str, int]) -> None:
-    assert _gpu_node.resources(hardware, shared, mig, strategy) == wanted
+    assert gpu_node.resources(hardware, shared, mig, strategy) == wanted
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_resources(hardware: Hardware, shared: Sharing, mig: str, strategy: str,
     ],
 )
 def test_a_resource_that_is_gone_stays_as_zero(present: Any, wanted: dict[str, int], after: Any) -> None:
-    patch = _gpu_node.status_patch({"capacity": present, "allocatable": present}, wanted)
+    patch = gpu_node.status_patch({"capacity": present, "allocatable": present}, wanted)
     assert patch == ({"capacity": after, "allocatable": after} if after else {})
 
 
@@ -86,19 +86,19 @@ def deployed(labels: dict[str, str | None]) -> set[str]:
 
 
 def test_operator_labels_follow_the_hardware() -> None:
-    assert deployed(_gpu_node.operator_labels(A40, {PCI_LABEL: "true"})) == set(_gpu_node.DEPLOYED)
-    assert "mig-manager" in deployed(_gpu_node.operator_labels(H200, {PCI_LABEL: "true"}))
-    assert _gpu_node.operator_labels(A40, {}) == {}, "without NFD's label the operator sees no GPU"
+    assert deployed(gpu_node.operator_labels(A40, {PCI_LABEL: "true"})) == set(gpu_node.DEPLOYED)
+    assert "mig-manager" in deployed(gpu_node.operator_labels(H200, {PCI_LABEL: "true"}))
+    assert gpu_node.operator_labels(A40, {}) == {}, "without NFD's label the operator sees no GPU"
 
 
 def test_a_value_that_somebody_set_stays() -> None:
     labels = {PCI_LABEL: "true", f"{DEPLOY}driver": "pre-installed"}
-    assert _gpu_node.operator_labels(A40, labels)[f"{DEPLOY}driver"] == "pre-installed"
+    assert gpu_node.operator_labels(A40, labels)[f"{DEPLOY}driver"] == "pre-installed"
 
 
 def test_opting_out_takes_the_deploy_labels_away() -> None:
     labels = {PCI_LABEL: "true", OPT_OUT: "false", f"{DEPLOY}device-plugin": "true"}
-    assert _gpu_node.operator_labels(A40, labels) == {"nvidia.com/gpu.present": "true", f"{DEPLOY}device-plugin": None}
+    assert gpu_node.operator_labels(A40, labels) == {"nvidia.com/gpu.present": "true", f"{DEPLOY}device-plugin": None}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_opting_out_takes_the_deploy_labels_away() -> None:
     ],
 )
 def test_product_label(shared: Sharing, mig: str, product: str) -> None:
-    assert _gpu_node.discovery_labels(H200, shared, mig, "single")["nvidia.com/gpu.product"] == product
+    assert gpu_node.discovery_labels(H200, shared, mig, "single")["nvidia.com/gpu.product"] == product
 
 
 @pytest.mark.parametrize(
@@ -119,4 +119,4 @@ def test_product_label(shared: Sharing, mig: str, product: str) -> None:
     [("all-disabled", ("", 1)), ("all-1g.5gb", ("1g.5gb", 7)), ("all-3g.20gb", ("3g.20gb", 2)), ("al-1g.5gb", None)],
 )
 def test_mig_instances(name: str, wanted: Any) -> None:
-    assert _gpu_node.mig_instances(name) == wanted
+    assert gpu_node.mig_instances(name) == wanted

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.cluster import _operands
+from tests.lab.cluster import operands
 
 ALWAYS = {
     "gpu-feature-discovery",
@@ -34,7 +34,7 @@ def policy(spec: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_wanted(spec: dict[str, Any], wanted: set[str]) -> None:
-    assert {operand.name for operand in _operands.wanted(spec)} == wanted
+    assert {operand.name for operand in operands.wanted(spec)} == wanted
 
 
 @pytest.mark.parametrize(
@@ -47,28 +47,28 @@ def test_wanted(spec: dict[str, Any], wanted: set[str]) -> None:
     ],
 )
 def test_plugin_config(section: dict[str, Any], wanted: tuple[str, str]) -> None:
-    assert _operands.plugin_config({"devicePlugin": section}) == wanted
+    assert operands.plugin_config({"devicePlugin": section}) == wanted
 
 
-def stamp(operand: _operands.Operand, spec: dict[str, Any], pending: bool = False) -> str:
-    body = _operands.daemonset(operand, policy(spec), "gpu-operator", pending)
-    hashed: str = body["metadata"]["annotations"][_operands.HASH]
+def stamp(operand: operands.Operand, spec: dict[str, Any], pending: bool = False) -> str:
+    body = operands.daemonset(operand, policy(spec), "gpu-operator", pending)
+    hashed: str = body["metadata"]["annotations"][operands.HASH]
     return hashed
 
 
 def test_only_the_plugin_and_discovery_roll_for_another_config() -> None:
     changed = {
         operand.name
-        for operand in _operands.OPERANDS
+        for operand in operands.OPERANDS
         if stamp(operand, OFF) != stamp(operand, {**OFF, "devicePlugin": {"config": {"name": "c"}}})
     }
     assert changed == {"nvidia-device-plugin-daemonset", "gpu-feature-discovery"}
 
 
 def test_daemonset_is_selected_by_its_deploy_label_and_owned_by_the_policy() -> None:
-    plugin = next(operand for operand in _operands.OPERANDS if operand.deploy == "device-plugin")
+    plugin = next(operand for operand in operands.OPERANDS if operand.deploy == "device-plugin")
     section = {"repository": "mirror/nvidia", "image": "k8s-device-plugin", "version": "v1"}
-    body = _operands.daemonset(plugin, policy({"devicePlugin": section}), "ns")
+    body = operands.daemonset(plugin, policy({"devicePlugin": section}), "ns")
     pod = body["spec"]["template"]["spec"]
     assert pod["nodeSelector"] == {"nvidia.com/gpu.deploy.device-plugin": "true"}
     assert pod["containers"][0]["image"] == "mirror/nvidia/k8s-device-plugin:v1"
@@ -87,10 +87,10 @@ def test_daemonset_is_selected_by_its_deploy_label_and_owned_by_the_policy() -> 
     ],
 )
 def test_rolled_out(status: dict[str, int], done: bool) -> None:
-    assert _operands.rolled_out({"metadata": {"generation": 2}, "status": status}) is done
+    assert operands.rolled_out({"metadata": {"generation": 2}, "status": status}) is done
 
 
 @pytest.mark.parametrize(("wish", "made"), [({}, False), ({"enabled": False}, False), ({"enabled": True}, True)])
 def test_service_monitor(wish: dict[str, bool], made: bool) -> None:
-    monitor = _operands.service_monitor(policy({"dcgmExporter": {"serviceMonitor": wish}}), "gpu-operator")
+    monitor = operands.service_monitor(policy({"dcgmExporter": {"serviceMonitor": wish}}), "gpu-operator")
     assert (monitor is not None) is made

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.lab.cluster import _chart, _control_plane, _processes, _tools, _tools_go, audit
-from tests.lab.cluster._log import LabError
+from tests.lab.cluster import audit, chart, control_plane, processes, tools, tools_go
+from tests.lab.log import LabError
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from tests.lab.cluster._log import LabError
     ],
 )
 def test_version(text: str, version: Any) -> None:
-    assert _tools.parse_version(text) == version
+    assert tools.parse_version(text) == version
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_version(text: str, version: Any) -> None:
     ],
 )
 def test_which_versions_from_path_will_do(name: str, version: Any, accepted: bool) -> None:
-    assert _tools.wanted()[name].accepts(version) is accepted
+    assert tools.wanted()[name].accepts(version) is accepted
 
 
 def program(at: Path, says: str) -> Path:
@@ -74,57 +74,57 @@ def test_order_of_places(tmp_path: Path, assets: str | None, on_path: str | None
     for place, version in (("assets", assets), ("path", on_path)):
         if version:
             program(places[place], version)
-    tool = _tools.Tool("kubectl", ("version",), (1, 35), (1, 38), lambda: places["cache"])
+    tool = tools.Tool("kubectl", ("version",), (1, 35), (1, 38), lambda: places["cache"])
     environment = {"PATH": str(tmp_path / "path"), "KUBEBUILDER_ASSETS": str(tmp_path / "assets")}
-    assert _tools.find(tool, environment) == places[wanted]
+    assert tools.find(tool, environment) == places[wanted]
 
 
 def test_a_labs_own_link_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("T9K_GPU_CACHE", str(tmp_path))
     real = program(tmp_path / "bin" / "kubectl", "v1.36.0")
     lab = tmp_path / "labs" / "demo" / "bin"
-    tool = _tools.Tool("kubectl", ("version",), (1, 35), (1, 38), lambda: pytest.fail("it is on PATH"))
+    tool = tools.Tool("kubectl", ("version",), (1, 35), (1, 38), lambda: pytest.fail("it is on PATH"))
     for _again in range(2):
-        _tools.link({"kubectl": real}, lab)
-        assert _tools.find(tool, {"PATH": str(lab)}) == real
+        tools.link({"kubectl": real}, lab)
+        assert tools.find(tool, {"PATH": str(lab)}) == real
 
 
 def test_a_built_tool_is_keyed_by_all_that_it_is_built_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("T9K_GPU_CACHE", str(tmp_path))
-    before = _tools_go.cached("kwok")
+    before = tools_go.cached("kwok")
     module = tmp_path / "module"
     module.mkdir()
     for file in ("go.mod", "go.sum"):
-        (module / file).write_text((_tools_go.MODULE / file).read_text())
-    monkeypatch.setattr(_tools_go, "MODULE", module)
-    assert _tools_go.cached("kwok") == before
+        (module / file).write_text((tools_go.MODULE / file).read_text())
+    monkeypatch.setattr(tools_go, "MODULE", module)
+    assert tools_go.cached("kwok") == before
     (module / "go.sum").write_text("changed")
-    assert _tools_go.cached("kwok") != before
+    assert tools_go.cached("kwok") != before
 
 
 def test_a_built_tool_in_the_cache_is_not_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("T9K_GPU_CACHE", str(tmp_path))
-    monkeypatch.setattr(_tools_go, "_build", lambda name, target: pytest.fail("built again"))
-    there = program(_tools_go.cached("kwok"), "v0.8.0")
-    assert _tools_go.provide("kwok") == there
+    monkeypatch.setattr(tools_go, "_build", lambda name, target: pytest.fail("built again"))
+    there = program(tools_go.cached("kwok"), "v0.8.0")
+    assert tools_go.provide("kwok") == there
 
 
 def test_ports_are_kept_and_never_shared() -> None:
-    ports = _control_plane.choose_ports("demo", {"etcd": 31999})
+    ports = control_plane.choose_ports("demo", {"etcd": 31999})
     assert ports["etcd"] == 31999
-    assert set(ports) == set(_control_plane.PORTS)
+    assert set(ports) == set(control_plane.PORTS)
     assert len(set(ports.values())) == len(ports)
 
 
 def test_only_the_process_that_was_started_is_ended(tmp_path: Path) -> None:
-    process = _processes.start([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "log")
-    other = _processes.Process(process.pid, process.started + 1, process.boot)
+    process = processes.start([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "log")
+    other = processes.Process(process.pid, process.started + 1, process.boot)
     try:
         assert process.alive
-        assert not _processes.stop(other), "same id, another start: not ours"
+        assert not processes.stop(other), "same id, another start: not ours"
         assert process.alive
     finally:
-        assert _processes.stop(process)
+        assert processes.stop(process)
         os.waitpid(process.pid, 0)
     assert not process.alive
 
@@ -138,22 +138,22 @@ def test_only_the_process_that_was_started_is_ended(tmp_path: Path) -> None:
     ],
 )
 def test_values_of_a_generation(over: dict[str, Any], wanted: dict[str, Any]) -> None:
-    assert _chart.merged({"a": {"b": 1, "c": 2}}, over) == wanted
+    assert chart.merged({"a": {"b": 1, "c": 2}}, over) == wanted
 
 
-@pytest.mark.parametrize("version", _chart.versions())
+@pytest.mark.parametrize("version", chart.versions())
 def test_each_generation_takes_away_only_what_is_there(version: str) -> None:
-    crd = yaml.safe_load((_chart.CHART / _chart.CRD).read_text())
-    generation = yaml.safe_load((_chart.CHART / "generations" / f"{version}.yaml").read_text())
-    less = _chart.without(crd, generation["crd_without"])
+    crd = yaml.safe_load((chart.CHART / chart.CRD).read_text())
+    generation = yaml.safe_load((chart.CHART / "generations" / f"{version}.yaml").read_text())
+    less = chart.without(crd, generation["crd_without"])
     fields = less["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
-    values = _chart.merged(yaml.safe_load((_chart.CHART / "values.yaml").read_text()), generation["values"])
+    values = chart.merged(yaml.safe_load((chart.CHART / "values.yaml").read_text()), generation["values"])
     assert {"cdi", "hostPaths", "psa"} & set(fields) == {"cdi", "hostPaths", "psa"} & set(values)
 
 
 def test_an_unknown_chart_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LabError, match=r"v22\.9\.2.*found 'v1'"):
-        _chart.package("v1", tmp_path)
+        chart.package("v1", tmp_path)
 
 
 def test_requests_are_counted_once() -> None:

@@ -1,52 +1,21 @@
-"""The lab's hosts without a container: spec, settings for this machine, free subnets, packages, inventory."""
+"""The lab's hosts without a container: settings for this machine, free subnets, packages, inventory."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import ipaddress
+import os
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.lab.hosts import deb, inventory, lab, network, podman, spec, ubuntu
+from tests.lab.hosts import deb, inventory, lifecycle, machine, network, podman, ubuntu
 from tests.lab.state import Lab
 
 KERNEL = "5.15.0-89-generic"
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("hosts: []", "one host or more"),
-        ("- a", "one host or more"),
-        ("hosts: [{name: a, os: debian-11}]", "none of debian-12, ubuntu-like"),
-        ("hosts: [{name: a, os: debian-12, gpus: b300}]", "host a: gpus: 'b300' is none of"),
-        ("hosts: [{name: a, os: debian-12, components: contrib}]", "components"),
-        ("hosts: [{name: A_b, os: debian-12}]", "host name 'A_b'"),
-        ("hosts: [{name: a, os: debian-12, cpu: 2}]", "cpu"),
-        ("hosts: [{name: a, os: debian-12}, {name: a, os: debian-12}]", "a name of its own"),
-    ],
-)
-def test_spec_refuses(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "lab.yml"
-    path.write_text(text)
-    with pytest.raises(spec.SpecError, match=message):
-        spec.read(path)
-
-
-def test_hardware_of_a_host_replaces_the_profile_s(tmp_path: Path) -> None:
-    path = tmp_path / "lab.yml"
-    path.write_text("hosts: [{name: a, os: debian-12, gpus: a40-x7, hardware: {count: 3}}]")
-    (host,) = spec.read(path)
-    assert (host.profile()["count"], host.profile()["product_name"]) == (3, "NVIDIA A40")
-
-
-@pytest.mark.parametrize("name", ["", "Demo", "a/b", "../a", "-a", "a" * 42])
-def test_lab_refuses_names_that_are_no_folder(name: str) -> None:
-    with pytest.raises(ValueError, match="a lab's name"):
-        Lab(name)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +31,30 @@ def test_podman_settings_follow_the_machine(
     text = podman.settings(systemd=systemd, journal=journal, limits=limits)
     assert set(lines) <= set(text.splitlines())
     assert ("default_ulimits" in text) == bool(limits)
+
+
+LIMITS = "Max processes   {0}   {0}   processes\nMax open files   1024   {1}   files\n"
+
+
+@pytest.mark.parametrize("user", [0, 1000], ids=["root", "ordinary user with sudo"])
+@pytest.mark.parametrize(
+    ("capabilities", "processes", "files", "wanted"),
+    [
+        ("000001ffffffffff", "unlimited", "1048576", None),
+        ("000000fffeffffff", "unlimited", "20000", {"nofile": 20000, "nproc": "pid_max"}),
+        ("0000000000000000", "900", "unlimited", {"nofile": 1 << 20, "nproc": 900}),
+    ],
+)
+def test_limits_are_those_of_the_root_that_podman_runs_as(
+    monkeypatch: pytest.MonkeyPatch, user: int, capabilities: str, processes: str, files: str, wanted: Any
+) -> None:
+    said = f"CapPrm:\t000001ffffffffff\nCapEff:\t{capabilities}\n{LIMITS.format(processes, files)}"
+    asked: list[list[str]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(machine, "text", lambda argv: asked.append(argv) or said)
+    pid_max = int(Path("/proc/sys/kernel/pid_max").read_text())
+    assert podman.limits() == (wanted and {key: pid_max if n == "pid_max" else n for key, n in wanted.items()})
+    assert ("sudo" in asked[0]) is (user != 0)
 
 
 def test_subnets_avoid_what_is_taken_and_are_the_same_again() -> None:
@@ -158,6 +151,6 @@ def test_a_machine_without_podman_has_no_hosts(tmp_path: Path, monkeypatch: pyte
     """Every scenario begins by taking down what an earlier one left, and ``up`` installs podman only after that."""
     monkeypatch.setenv("T9K_GPU_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(lab.machine, "run", lambda argv, **_more: pytest.fail(str(argv)) if "podman" in argv else None)
-    lab.down(Lab("fresh"))
-    assert lab.status(Lab("fresh")) == []
+    monkeypatch.setattr(machine, "run", lambda argv, **_more: pytest.fail(str(argv)) if "podman" in argv else None)
+    lifecycle.down(Lab("fresh"))
+    assert lifecycle.status(Lab("fresh")) == []

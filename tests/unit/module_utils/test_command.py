@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -37,7 +38,15 @@ def test_a_missing_program_is_a_result(run: Run) -> None:
 
 
 def test_stdin_reaches_the_program(run: Run) -> None:
-    assert run(["cat"], stdin="a\nb\n").stdout == "a\nb\n\n"  # run_command adds a line's end
+    assert run(["cat"], stdin="a\nb\n").stdout == "a\nb\n"
+
+
+def test_a_program_that_ends_without_reading_its_input_is_heard(run: Run) -> None:
+    """A dpkg that finds its lock taken reads nothing; the module has to see which words it said."""
+    before = os.fstat(0)[1:3]  # file and file system
+    result = run(["ls", "/nonexistent"], stdin="bash hold\n" * 100_000)
+    assert (result.rc, "No such file" in result.stderr) == (2, True)
+    assert os.fstat(0)[1:3] == before, "the module's own input is as it was"
 
 
 def test_a_program_that_takes_too_long_is_ended(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -113,10 +114,10 @@ def test_label_that_a_webhook_puts_back_is_an_error(play: Any, fake: FakeApi) ->
 
 def test_concurrency_is_used_and_bounded(play: Any, fake: FakeApi) -> None:
     fake.nodes({f"n{i}": {} for i in range(30)})
-    fake.work_s = 0.02
+    fake.meet = threading.Barrier(5)
     result = play(nodes={f"n{i}": {"k": "v"} for i in range(30)}, concurrency=5)
     assert len(result["changed_nodes"]) == 30
-    assert fake.most_busy == 5
+    assert fake.most_busy == 5, "five met, and there was no sixth"
 
 
 def test_thousand_nodes_without_change_are_one_request(play: Any, fake: FakeApi) -> None:

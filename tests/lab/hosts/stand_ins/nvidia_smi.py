@@ -160,7 +160,7 @@ def bus_id(gpu: Gpu) -> str:
 def fill(text: str, **fields: str) -> str:
     """The first element of each name gets the value."""
     for name, value in fields.items():
-        text = re.sub(rf"(<{name}>)[^<]*(</{name}>)", lambda m, v=value: m[1] + v + m[2], text, count=1)
+        text = re.sub(rf"(<{name}>)[^<]*(</{name}>)", rf"\g<1>{value}\g<2>", text, count=1)
     return text
 
 

@@ -6,7 +6,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.t9k.gpu.plugins.module_utils._report.heatmap import heatmap, shade, shown
@@ -46,6 +46,8 @@ def test_a_run_of_equal_cells_is_one_shape() -> None:
         (20.56, "20.6"),
         (390.94, "390.9"),
         (3957.57, "3958"),
+        (999.97, "1000"),
+        (123456.0, "1e05"),
         ("NODE", "NODE"),
     ],
 )
@@ -70,11 +72,16 @@ def test_odd_matrices_are_still_svg(matrix: list[list[float | str | None]]) -> N
     assert "<b>" not in svg and "<i>" not in svg and 'class="bad"' not in svg
 
 
-@given(
-    st.lists(
-        st.lists(st.floats(min_value=0, max_value=1e6) | st.none(), min_size=4, max_size=4), min_size=4, max_size=4
-    )
-)
+@given(st.floats(min_value=0))
+def test_no_number_is_wider_than_its_cell(value: float) -> None:
+    assert len(shown(value)) <= 5
+
+
+CELLS = st.floats(min_value=0) | st.none()  # huge, tiny and infinite ones too: a broken measurement is still a page
+
+
+@given(st.lists(st.lists(CELLS, min_size=4, max_size=4), min_size=4, max_size=4))
+@example([[1.7e308, 1.7e308, 5e-324, None]] * 4)
 def test_every_value_is_in_the_picture(matrix: list[list[float | None]]) -> None:
     svg = heatmap("x", matrix, "us")
     assert [row[1:] for row in texts(svg)[1:]] == [[shown(value) for value in row] for row in matrix]

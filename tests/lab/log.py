@@ -1,4 +1,4 @@
-"""One line of progress a step, on stderr, so that stdout stays for what a command answers."""
+"""What the lab says on the terminal: a line a step on stderr, so that stdout stays for what a command answers."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ class LabError(Exception):
 
 
 def say(text: str) -> None:
-    print(f"cluster: {text}", file=sys.stderr, flush=True)
+    print(f"lab: {text}", file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from tests.lab.cluster._log import LabError
+from tests.lab.log import LabError
 
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from tests.lab.cluster import _kubeconfig, _pki
-from tests.lab.cluster._spec import HERE
-from tests.lab.cluster._state import Lab, write_atomically
+from tests.lab.cluster import kubeconfig, pki
+from tests.lab.spec import HERE
+from tests.lab.state import Lab, write_atomically
 
 #: In the order in which they start.
 PORTS = ("etcd", "etcd-peer", "kube-apiserver", "kwok")
@@ -24,7 +24,7 @@ AUDIT_POLICY = {
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
     "rules": [
-        {"level": "None", "users": [*(user for user in _pki.USERS if user != "lab-admin"), "system:apiserver"]},
+        {"level": "None", "users": [*(user for user in pki.USERS if user != "lab-admin"), "system:apiserver"]},
         {"level": "None", "nonResourceURLs": ["/healthz*", "/readyz*", "/livez*"]},
         {"level": "Metadata"},
     ],
@@ -67,19 +67,19 @@ def _free(port: int) -> bool:
 
 def prepare(lab: Lab, ports: Mapping[str, int]) -> None:
     """Keys, kubeconfigs and the audit policy."""
-    _pki.make(lab.pki)
-    for user in _pki.USERS:
+    pki.make(lab.pki)
+    for user in pki.USERS:
         if user == "lab-housekeeping":
             continue
-        at = lab.kubeconfig if user == "lab-admin" else lab.directory / f"{user}.kubeconfig"
-        write_atomically(at, _kubeconfig.for_certificate(ports["kube-apiserver"], lab.pki, user))
-    write_atomically(lab.directory / "audit-policy.yml", yaml.safe_dump(AUDIT_POLICY))
+        at = lab.kubeconfig if user == "lab-admin" else lab.cluster / f"{user}.kubeconfig"
+        write_atomically(at, kubeconfig.for_certificate(ports["kube-apiserver"], lab.pki, user))
+    write_atomically(lab.cluster / "audit-policy.yml", yaml.safe_dump(AUDIT_POLICY))
     _prepare_logs(lab)
 
 
 def _prepare_logs(lab: Lab) -> None:
     """What ``kubectl logs`` shows: a file for the containers that have something to say, and one for all others."""
-    directory = lab.directory / "pod-logs"
+    directory = lab.cluster / "pod-logs"
     for stem, line in POD_LOGS.items():
         if not (directory / stem).exists():
             write_atomically(directory / stem, f"2026-01-01T00:00:00.000000000Z stdout F {line}\n")
@@ -90,7 +90,7 @@ def _prepare_logs(lab: Lab) -> None:
         "metadata": {"name": "pod-logs"},
         "spec": {"logs": [*entries, {"logsFile": str(directory / OTHERS)}]},
     }
-    write_atomically(lab.directory / "kwok-logs.yml", yaml.safe_dump(document))
+    write_atomically(lab.cluster / "kwok-logs.yml", yaml.safe_dump(document))
 
 
 def commands(lab: Lab, ports: Mapping[str, int], tools: Mapping[str, Path]) -> dict[str, list[str]]:
@@ -107,7 +107,7 @@ def commands(lab: Lab, ports: Mapping[str, int], tools: Mapping[str, Path]) -> d
 def _etcd(lab: Lab, ports: Mapping[str, int]) -> list[str]:
     client, peer = (f"http://127.0.0.1:{ports[port]}" for port in ("etcd", "etcd-peer"))
     return [
-        f"--data-dir={lab.directory / 'etcd'}",
+        f"--data-dir={lab.cluster / 'etcd'}",
         f"--listen-client-urls={client}",
         f"--advertise-client-urls={client}",
         f"--listen-peer-urls={peer}",
@@ -120,29 +120,29 @@ def _etcd(lab: Lab, ports: Mapping[str, int]) -> list[str]:
 
 
 def _apiserver(lab: Lab, ports: Mapping[str, int]) -> list[str]:
-    pki = lab.pki
+    keys = lab.pki
     return [
         f"--etcd-servers=http://127.0.0.1:{ports['etcd']}",
         "--bind-address=127.0.0.1",
         "--advertise-address=127.0.0.1",
         "--endpoint-reconciler-type=none",
         f"--secure-port={ports['kube-apiserver']}",
-        f"--tls-cert-file={pki / 'apiserver.crt'}",
-        f"--tls-private-key-file={pki / 'apiserver.key'}",
-        f"--client-ca-file={pki / 'ca.crt'}",
-        f"--service-account-key-file={pki / 'service-accounts.pub'}",
-        f"--service-account-signing-key-file={pki / 'service-accounts.key'}",
+        f"--tls-cert-file={keys / 'apiserver.crt'}",
+        f"--tls-private-key-file={keys / 'apiserver.key'}",
+        f"--client-ca-file={keys / 'ca.crt'}",
+        f"--service-account-key-file={keys / 'service-accounts.pub'}",
+        f"--service-account-signing-key-file={keys / 'service-accounts.key'}",
         "--service-account-issuer=https://kubernetes.default.svc",
         "--service-cluster-ip-range=10.96.0.0/16",
         "--authorization-mode=RBAC",
         "--feature-gates=WatchList=false",
         "--allow-privileged=true",
         "--kubelet-preferred-address-types=InternalIP",
-        f"--kubelet-certificate-authority={pki / 'ca.crt'}",
-        f"--kubelet-client-certificate={pki / 'lab-housekeeping.crt'}",
-        f"--kubelet-client-key={pki / 'lab-housekeeping.key'}",
+        f"--kubelet-certificate-authority={keys / 'ca.crt'}",
+        f"--kubelet-client-certificate={keys / 'lab-housekeeping.crt'}",
+        f"--kubelet-client-key={keys / 'lab-housekeeping.key'}",
         "--profiling=false",
-        f"--audit-policy-file={lab.directory / 'audit-policy.yml'}",
+        f"--audit-policy-file={lab.cluster / 'audit-policy.yml'}",
         f"--audit-log-path={lab.audit_log}",
         "--audit-log-maxsize=200",
         "--audit-log-maxbackup=1",
@@ -150,9 +150,8 @@ def _apiserver(lab: Lab, ports: Mapping[str, int]) -> list[str]:
 
 
 def _controller_manager(lab: Lab) -> list[str]:
-    kubeconfig = lab.directory / "lab-controllers.kubeconfig"
     return [
-        f"--kubeconfig={kubeconfig}",
+        f"--kubeconfig={lab.cluster / 'lab-controllers.kubeconfig'}",
         "--secure-port=0",
         "--leader-elect=false",
         "--profiling=false",
@@ -166,7 +165,7 @@ def _controller_manager(lab: Lab) -> list[str]:
 
 def _scheduler(lab: Lab) -> list[str]:
     return [
-        f"--kubeconfig={lab.directory / 'lab-scheduler.kubeconfig'}",
+        f"--kubeconfig={lab.cluster / 'lab-scheduler.kubeconfig'}",
         "--secure-port=0",
         "--leader-elect=false",
         "--profiling=false",
@@ -181,9 +180,9 @@ def _kwok(lab: Lab, ports: Mapping[str, int]) -> list[str]:
         f"--node-port={ports['kwok']}",
         f"--tls-cert-file={lab.pki / 'kubelet.crt'}",
         f"--tls-private-key-file={lab.pki / 'kubelet.key'}",
-        f"--config={lab.directory / 'kwok-logs.yml'}",
-        f"--kubeconfig={lab.directory / 'lab-kwok.kubeconfig'}",
-        f"--config={HERE / 'kwok.yml'}",
+        f"--config={lab.cluster / 'kwok-logs.yml'}",
+        f"--kubeconfig={lab.cluster / 'lab-kwok.kubeconfig'}",
+        f"--config={HERE / 'cluster' / 'kwok.yml'}",
         "--manage-all-nodes=true",
         f"--node-lease-duration-seconds={_LEASE_S}",
         "--cidr=10.244.0.0/16",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from tests.lab.cluster._api import Api
-from tests.lab.cluster._log import LabError, say
-from tests.lab.cluster._spec import NodeSpec
+from tests.lab.cluster.api import Api
+from tests.lab.log import LabError, say
+from tests.lab.spec import Host
 
 #: Marks the nodes that ``up`` made, so that it removes none that somebody else made.
 LABEL = "t9k.gpu/lab-node"
@@ -19,35 +20,58 @@ _IMAGES = {"ubuntu-like": "Ubuntu 22.04 LTS", "debian-12": "Debian GNU/Linux 12 
 _READY = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "made by the lab"}
 
 
-def manifest(spec: NodeSpec, kubelet_version: str, kubelet_port: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Node:
+    """Name one node, the hardware profile it pretends to have and the system it pretends to run."""
+
+    name: str
+    gpus: str = "none"
+    os: str = "debian-12"
+    extra: bool = False
+
+
+def of_hosts(hosts: tuple[Host, ...]) -> tuple[Node, ...]:
+    """Return a node for every host of the spec."""
+    return tuple(Node(host.name, host.gpus, host.os) for host in hosts)
+
+
+def extra(plain: int, with_gpus: int, profile: str) -> tuple[Node, ...]:
+    """Return nodes that no host stands behind, for benchmarks."""
+    return (
+        *(Node(f"extra-{i:04}", extra=True) for i in range(1, plain + 1)),
+        *(Node(f"extra-gpu-{i:04}", profile, extra=True) for i in range(1, with_gpus + 1)),
+    )
+
+
+def manifest(node: Node, kubelet_version: str, kubelet_port: int) -> dict[str, Any]:
     """The Node as its kubelet would register it."""
     resources = {"cpu": "64", "memory": "512Gi", "pods": "110", "ephemeral-storage": "1000Gi"}
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
-            "name": spec.name,
+            "name": node.name,
             "labels": {
-                "kubernetes.io/hostname": spec.name,
+                "kubernetes.io/hostname": node.name,
                 "kubernetes.io/os": "linux",
                 "kubernetes.io/arch": "amd64",
-                LABEL: "extra" if spec.extra else "host",
+                LABEL: "extra" if node.extra else "host",
             },
-            "annotations": {GPUS: spec.gpus},
+            "annotations": {GPUS: node.gpus},
         },
         "status": {
             "capacity": resources,
             "allocatable": resources,
             "addresses": [
                 {"type": "InternalIP", "address": "127.0.0.1"},
-                {"type": "Hostname", "address": spec.name},
+                {"type": "Hostname", "address": node.name},
             ],
-            "conditions": [_READY] if spec.extra else [],
+            "conditions": [_READY] if node.extra else [],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet_port}},
             "nodeInfo": {
                 "architecture": "amd64",
                 "operatingSystem": "linux",
-                "osImage": _IMAGES.get(spec.os, spec.os),
+                "osImage": _IMAGES.get(node.os, node.os),
                 "kubeletVersion": kubelet_version,
                 "kernelVersion": "6.1.0-lab",
                 "containerRuntimeVersion": "containerd://1.7.0-kwok",
@@ -57,16 +81,16 @@ def manifest(spec: NodeSpec, kubelet_version: str, kubelet_port: int) -> dict[st
     }
 
 
-def reconcile(api: Api, wanted: tuple[NodeSpec, ...], kubelet_version: str, kubelet_port: int) -> None:
+def reconcile(api: Api, wanted: tuple[Node, ...], kubelet_version: str, kubelet_port: int) -> None:
     """Create what is missing, remove what the spec no longer names; the others stay as they are."""
-    names = {spec.name for spec in wanted}
+    names = {node.name for node in wanted}
     present = {node["metadata"]["name"]: node for node in api.items("/api/v1/nodes")}
-    missing = [spec for spec in wanted if spec.name not in present]
+    missing = [node for node in wanted if node.name not in present]
     leftover = [name for name, node in present.items() if LABEL in node["metadata"]["labels"] and name not in names]
     if missing or leftover:
         say(f"nodes: {len(missing)} to create, {len(leftover)} to remove, {len(present)} present")
-    for spec in missing:
-        api.create("/api/v1/nodes", manifest(spec, kubelet_version, kubelet_port))
+    for node in missing:
+        api.create("/api/v1/nodes", manifest(node, kubelet_version, kubelet_port))
     for name in leftover:
         api.delete(f"/api/v1/nodes/{name}")
 
@@ -77,9 +101,9 @@ def ready(node: dict[str, Any]) -> bool:
     return not tainted and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
-def wait_ready(api: Api, wanted: tuple[NodeSpec, ...], check: Callable[[], None], patience_s: float = 120) -> None:
+def wait_ready(api: Api, wanted: tuple[Node, ...], check: Callable[[], None], patience_s: float = 120) -> None:
     """Wait for every wanted node; ``check`` raises where waiting on is pointless."""
-    names = {spec.name for spec in wanted}
+    names = {node.name for node in wanted}
     end = time.monotonic() + patience_s
     while True:
         began = time.monotonic()

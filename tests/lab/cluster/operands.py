@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.lab.cluster._gpu_node import DEPLOY
+from tests.lab.cluster.gpu_node import DEPLOY
 
 HASH = "nvidia.com/last-applied-hash"
 #: On a pod: ``pending``, ``run`` or ``fail`` instead of what kwok would do with it; see kwok.yml.

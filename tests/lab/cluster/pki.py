@@ -1,4 +1,7 @@
-"""Keys and certificates of one cluster: a CA, the API server's certificate and one client certificate a user."""
+"""Keys and certificates of one cluster: a CA, the API server's certificate and one client certificate a user.
+
+They carry what RFC 5280 asks for (key identifiers, key usage), since clients from Python 3.13 on refuse others.
+"""
 
 from __future__ import annotations
 
@@ -62,6 +65,9 @@ def _certificate(
         .not_valid_before(now - datetime.timedelta(minutes=5))
         .not_valid_after(now + _DAYS)
         .add_extension(x509.BasicConstraints(ca=ca is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+        .add_extension(_usage(of_ca=ca is None), critical=True)
     )
     if ca:
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
@@ -71,6 +77,13 @@ def _certificate(
             x509.SubjectAlternativeName([loopback, x509.DNSName("localhost")]), critical=False
         )
     return builder.sign(ca_key, hashes.SHA256())
+
+
+def _usage(of_ca: bool) -> x509.KeyUsage:
+    """A CA signs certificates, everybody else signs handshakes: RFC 5280, 4.2.1.3, wants it said."""
+    others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign")
+    never = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
+    return x509.KeyUsage(digital_signature=not of_ca, key_cert_sign=of_ca, **never)
 
 
 def _write(directory: Path, stem: str, key: ec.EllipticCurvePrivateKey, cert: x509.Certificate | None) -> None:

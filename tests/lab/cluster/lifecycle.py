@@ -11,11 +11,12 @@ from typing import Any
 
 import yaml
 
-from tests.lab.cluster import _control_plane, _nodes, _processes, _spec, _tools, _tools_go
-from tests.lab.cluster._api import Api
-from tests.lab.cluster._log import LabError, say
-from tests.lab.cluster._processes import Process
-from tests.lab.cluster._state import Lab, locked
+from tests.lab import spec
+from tests.lab.cluster import control_plane, memory, nodes, processes, tools, tools_go
+from tests.lab.cluster.api import Api
+from tests.lab.cluster.processes import Process
+from tests.lab.log import LabError, say
+from tests.lab.state import Lab, locked
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 OPERATOR = "operator_stand_in"
@@ -25,41 +26,43 @@ _FIRST = ("etcd", "kube-apiserver")
 def up(lab: Lab, arguments: argparse.Namespace) -> None:
     """Bring the cluster to the wanted state; what already runs stays untouched."""
     began = time.monotonic()
-    spec = _spec.load(arguments.spec)
-    wanted = (*spec.nodes, *_spec.extra_nodes(arguments.extra_nodes, arguments.extra_gpu_nodes, arguments.extra_gpus))
-    tools = _tools.provision()
+    wanted = spec.read(arguments.spec)
+    if wanted.cluster is None:
+        raise LabError(f"{arguments.spec}: wanted 'cluster: true' or a mapping; this spec has no cluster")
+    extra = nodes.extra(arguments.extra_nodes, arguments.extra_gpu_nodes, arguments.extra_gpus)
+    every = (*nodes.of_hosts(wanted.hosts), *extra)
+    programs = tools.provision()
     with locked(f"lab-{lab.name}-cluster"):
-        state = lab.read()
-        state["ports"] = _control_plane.choose_ports(lab.name, state.get("ports", {}))
-        _control_plane.prepare(lab, state["ports"])
-        _tools.link(tools, lab.bin)
-        lab.write(state)
-        commands = _control_plane.commands(lab, state["ports"], tools)
+        state = memory.read(lab)
+        state["ports"] = control_plane.choose_ports(lab.name, state.get("ports", {}))
+        control_plane.prepare(lab, state["ports"])
+        tools.link(programs, lab.bin)
+        memory.write(lab, state)
+        commands = control_plane.commands(lab, state["ports"], programs)
         _start(lab, state, {name: commands[name] for name in _FIRST})
         api = Api(state["ports"]["kube-apiserver"], lab.pki)
         _wait_api(lab, state, api)
         later = {name: argv for name, argv in commands.items() if name not in _FIRST}
         _start(lab, state, later)
-        _apply_crds(api, spec.crds)
-        _nodes.reconcile(api, wanted, _tools_go.required("k8s.io/kubernetes"), state["ports"]["kwok"])
-        _nodes.wait_ready(api, wanted, lambda: _check_alive(lab, state, commands))
+        _apply_crds(api, wanted.cluster.crds)
+        nodes.reconcile(api, every, tools_go.required("k8s.io/kubernetes"), state["ports"]["kwok"])
+        nodes.wait_ready(api, every, lambda: _check_alive(lab, state, commands))
         _start(lab, state, {OPERATOR: [sys.executable, "-m", f"tests.lab.cluster.{OPERATOR}", "--name", lab.name]})
-    say(
-        f"lab {lab.name}: {len(wanted)} nodes Ready after {time.monotonic() - began:.1f} s; kubeconfig {lab.kubeconfig}"
-    )
+    spent = time.monotonic() - began
+    say(f"{lab.name}: {len(every)} nodes Ready after {spent:.1f} s; kubeconfig {lab.kubeconfig}")
 
 
 def _start(lab: Lab, state: dict[str, Any], commands: dict[str, list[str]]) -> None:
     """Start what is not running, and remember it at once."""
-    processes = state.setdefault("processes", {})
+    known = state.setdefault("processes", {})
     for name, argv in commands.items():
-        if name in processes and Process(**processes[name]).alive:
+        if name in known and Process(**known[name]).alive:
             continue
-        if name in processes:
+        if name in known:
             say(f"{name} was gone, starting it again")
-        started = _processes.start(argv, lab.logs / f"{name}.log", _control_plane.ENVIRONMENT, REPOSITORY)
-        processes[name] = started.to_dict()
-        lab.write(state)
+        started = processes.start(argv, lab.logs / f"{name}.log", control_plane.ENVIRONMENT, REPOSITORY)
+        known[name] = started.to_dict()
+        memory.write(lab, state)
 
 
 def _wait_api(lab: Lab, state: dict[str, Any], api: Api, patience_s: float = 90) -> None:
@@ -87,7 +90,7 @@ def tail(lab: Lab, name: str, lines: int = 8) -> str:
 
 def _apply_crds(api: Api, crds: tuple[str, ...]) -> None:
     for crd in crds:
-        document = yaml.safe_load((_spec.HERE / "crds" / _spec.KNOWN_CRDS[crd]).read_text())
+        document = yaml.safe_load(spec.CRDS[crd].read_text())
         name = document["metadata"]["name"]
         api.apply(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}", document)
 
@@ -95,15 +98,15 @@ def _apply_crds(api: Api, crds: tuple[str, ...]) -> None:
 def down(lab: Lab) -> None:
     """End the lab's processes, no others, and remove its state."""
     with locked(f"lab-{lab.name}-cluster"):
-        processes = lab.read().get("processes", {})
-        stopped = [name for name in reversed(processes) if _processes.stop(Process(**processes[name]))]
-        lab.remove()
-    say(f"lab {lab.name}: stopped {', '.join(stopped)}" if stopped else f"lab {lab.name}: nothing was running")
+        known = memory.read(lab).get("processes", {})
+        stopped = [name for name in reversed(known) if processes.stop(Process(**known[name]))]
+        memory.remove(lab)
+    say(f"{lab.name}: stopped {', '.join(stopped)}" if stopped else f"{lab.name}: no cluster was running")
 
 
 def status(lab: Lab) -> bool:
     """A line a process and one for the nodes; true if all is well."""
-    state = lab.read()
+    state = memory.read(lab)
     if not state:
         print(f"lab {lab.name}: no cluster")
         return False
@@ -119,10 +122,10 @@ def status(lab: Lab) -> bool:
 
 def _print_nodes(lab: Lab, state: dict[str, Any]) -> bool:
     try:
-        nodes = Api(state["ports"]["kube-apiserver"], lab.pki).items("/api/v1/nodes")
+        found = Api(state["ports"]["kube-apiserver"], lab.pki).items("/api/v1/nodes")
     except OSError as error:
         print(f"API server: {error}")
         return False
-    count = sum(map(_nodes.ready, nodes))
-    print(f"nodes                    {count} of {len(nodes)} Ready")
-    return count == len(nodes)
+    count = sum(map(nodes.ready, found))
+    print(f"nodes                    {count} of {len(found)} Ready")
+    return count == len(found)

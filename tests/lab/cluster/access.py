@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from tests.lab.cluster import _kubeconfig
-from tests.lab.cluster._api import Api
-from tests.lab.cluster._log import LabError
-from tests.lab.cluster._state import Lab, write_atomically
+from tests.lab.cluster import kubeconfig, memory
+from tests.lab.cluster.api import Api
+from tests.lab.log import LabError
+from tests.lab.state import Lab, write_atomically
 
 
 def shell_exports(lab: Lab) -> str:
@@ -21,13 +21,13 @@ def service_account_kubeconfig(lab: Lab, account: str) -> Path:
     namespace, slash, name = account.partition("/")
     if not (namespace and slash and name):
         raise LabError(f"--service-account: wanted NAMESPACE/NAME, found {account!r}")
-    state = lab.read()
+    state = memory.read(lab)
     if not state:
         raise LabError(f"lab {lab.name}: no cluster; bring it up first")
     port = state["ports"]["kube-apiserver"]
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86400}}
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
     token = Api(port, lab.pki).request("POST", path, body)["status"]["token"]
-    at = lab.root / f"kubeconfig-{namespace}-{name}"
-    write_atomically(at, _kubeconfig.for_token(port, lab.pki, f"{namespace}/{name}", token, namespace))
+    at = lab.folder / f"kubeconfig-{namespace}-{name}"
+    write_atomically(at, kubeconfig.for_token(port, lab.pki, f"{namespace}/{name}", token, namespace))
     return at

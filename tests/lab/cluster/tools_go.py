@@ -11,9 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.lab.cluster._log import LabError, say
-from tests.lab.cluster._state import cache_root, locked
-from tests.lab.cluster._tools_packages import provide_go
+from tests.lab.cluster.tools_packages import provide_go
+from tests.lab.log import LabError, say
+from tests.lab.state import cache, locked
 
 MODULE = Path(__file__).resolve().parent.parent / "tools"
 #: Tool → its package and the linker variable that holds its version.
@@ -42,7 +42,7 @@ def cached(name: str) -> Path:
     """Where the built tool lies: keyed by its version and by everything that it is built from."""
     sums = hashlib.sha256(b"".join((MODULE / file).read_bytes() for file in ("go.mod", "go.sum"))).hexdigest()[:12]
     module = PACKAGES[name][1]
-    return cache_root() / "bin" / f"{module.rpartition('/')[2]}-{required(module)}-{sums}" / name
+    return cache() / "bin" / f"{module.rpartition('/')[2]}-{required(module)}-{sums}" / name
 
 
 def provide(name: str) -> Path:

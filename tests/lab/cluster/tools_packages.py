@@ -14,8 +14,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.cluster._log import LabError, say
-from tests.lab.cluster._state import cache_root, locked
+from tests.lab.log import LabError, say
+from tests.lab.state import cache, locked
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Wheel:
 
     @property
     def directory(self) -> Path:
-        return cache_root() / "bin" / f"{self.name}-{self.version}-{self.sha256[:12]}"
+        return cache() / "bin" / f"{self.name}-{self.version}-{self.sha256[:12]}"
 
 
 #: helm 3.17.3 and kubectl 1.31.9, Apache-2.0.
@@ -119,7 +119,7 @@ def _only_on_x86_64(name: str) -> None:
 def provide_etcd() -> Path:
     """etcd from the distribution's package, unpacked and not installed: installing it would start a service."""
     with locked("etcd"):
-        ready = sorted((cache_root() / "bin").glob("etcd-server_*/usr/bin/etcd"))
+        ready = sorted((cache() / "bin").glob("etcd-server_*/usr/bin/etcd"))
         return ready[-1] if ready else _unpack_etcd()
 
 
@@ -127,7 +127,7 @@ def _unpack_etcd() -> Path:
     if not shutil.which("apt-get"):
         raise LabError("etcd: not on PATH and this machine has no apt; put etcd 3.4.22 or newer on PATH")
     say("fetching etcd-server")
-    directory = cache_root() / "bin"
+    directory = cache() / "bin"
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".etcd-", dir=directory) as work:
         Path(work).chmod(0o755)  # apt downloads as its own user

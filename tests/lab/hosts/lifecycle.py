@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.lab.hosts import archives, image, inventory, machine, network, podman
-from tests.lab.hosts.spec import Host
+from tests.lab.log import LabError
+from tests.lab.spec import Host
 from tests.lab.state import Lab
 
 LABEL = "t9k.gpu.lab"
@@ -24,8 +25,10 @@ ALL_COMPONENTS = (
     "'s/^(deb .* main|Components: main)$/\\1 contrib non-free non-free-firmware/' $list; done"
 )
 # A host bind-mounts its own boot id and stand-ins at boot; the machine's mandatory access control would forbid that.
-RIGHTS = ("--cap-add", "SYS_ADMIN", "--security-opt", "unmask=ALL", "--security-opt", "label=disable")
-RIGHTS += ("--security-opt", "apparmor=unconfined")
+RIGHTS = (
+    *("--cap-add", "SYS_ADMIN", "--security-opt", "unmask=ALL"),
+    *("--security-opt", "label=disable", "--security-opt", "apparmor=unconfined"),
+)
 
 
 def container_name(lab: Lab, host: str) -> str:
@@ -90,14 +93,14 @@ def wait_for_ssh(name: str, address: str, limit_s: float = WAIT_S) -> None:
         except OSError as error:
             last = str(error)
         time.sleep(0.2)
-    raise machine.CommandError(f"host {name} at {address}: no sshd within {limit_s:.0f} s ({last})")
+    raise LabError(f"host {name} at {address}: no sshd within {limit_s:.0f} s ({last})")
 
 
 def _ensure_key(lab: Lab) -> None:
     lab.ssh_key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lab.control_sockets.mkdir(exist_ok=True, mode=0o700)
     if lab.control_sockets.stat().st_uid != os.getuid():
-        raise machine.CommandError(f"{lab.control_sockets} belongs to another user")
+        raise LabError(f"{lab.control_sockets} belongs to another user")
     if not lab.ssh_key.exists():
         comment = f"lab {lab.name}"
         machine.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(lab.ssh_key)])

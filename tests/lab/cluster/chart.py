@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from tests.lab.cluster import _tools
-from tests.lab.cluster._log import LabError
+from tests.lab.cluster import tools
+from tests.lab.log import LabError
 
 CHART = Path(__file__).resolve().parent.parent / "chart"
 CRD = "crds/clusterpolicy.yaml"
@@ -28,7 +28,7 @@ def package(version: str, out: Path) -> Path:
     if version not in versions():
         raise LabError(f"--version: wanted one of {', '.join(versions())}, found {version!r}")
     generation = yaml.safe_load((CHART / "generations" / f"{version}.yaml").read_text()) or {}
-    helm = _tools.provision(("helm",))["helm"]
+    helm = tools.provision(("helm",))["helm"]
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         chart = Path(work, "gpu-operator")

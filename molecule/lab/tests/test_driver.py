@@ -1,0 +1,38 @@
+"""The lab's host with a driver: what speaks, and from where, after the reboot."""
+
+from __future__ import annotations
+
+import pytest
+from testinfra.host import Host
+
+testinfra_hosts = ["ansible://lab-driver"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "said"),
+    [
+        ("", 0, "<gsp_firmware_version>N/A</gsp_firmware_version>"),
+        ("gpu_lost", 15, "GPU is lost"),
+        ("no_devices", 6, "No devices were found"),
+        ("malformed", 0, "<nvidia_smi_log>"),
+    ],
+)
+def test_the_driver_speaks_after_the_reboot(host: Host, fault: str, status: int, said: str) -> None:
+    host.run_test(f"echo '{fault}' > /run/gpu-stand-in/fault")
+    answer = host.run("nvidia-smi -q -x")
+    host.run_test("rm /run/gpu-stand-in/fault")
+    assert (answer.rc, said in answer.stdout) == (status, True)
+    assert answer.stdout.rstrip().endswith("</nvidia_smi_log>") == (fault == "")
+
+
+def test_loaded_module_and_persistence_are_the_packages(host: Host) -> None:
+    assert host.file("/sys/module/nvidia/version").content_string.strip() == "525.147.05"
+    assert host.file("/proc/driver/nvidia/params").contains("^EnableGpuFirmware: 0$")
+    assert host.service("nvidia-persistenced").is_running
+    assert "<persistence_mode>Disabled</persistence_mode>" in host.check_output("nvidia-smi -q -x")
+
+
+def test_initramfs_was_really_rebuilt(host: Host) -> None:
+    """update-initramfs works for the machine's kernel."""
+    host.run_test("update-initramfs -u")
+    assert "etc/modprobe.d/lab-gsp.conf" in host.check_output("lsinitramfs /boot/initrd.img-$(uname -r)")
