@@ -1,0 +1,60 @@
+"""The documents for newcomers say what is so: names exist, examples fit the tree."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROW = re.compile(r"^\| .+\? \| `(?P<file>[^`]+)` \| `(?P<name>[^`]+)` \|$", re.MULTILINE)
+DECIDED = [(row["file"], row["name"]) for row in ROW.finditer((ROOT / "docs/architecture.md").read_text())]
+EXAMPLES = re.findall(r"```diff\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+
+
+def test_there_are_questions_enough() -> None:
+    assert len(DECIDED) >= 20
+    assert len(EXAMPLES) == 3
+
+
+@pytest.mark.parametrize(("file", "name"), DECIDED)
+def test_what_decides_is_where_the_table_says(file: str, name: str) -> None:
+    """A function, a class or a constant of a Python file; a key or the name of a task elsewhere."""
+    text = (ROOT / file).read_text()
+    word = re.escape(name)
+    definition = (
+        rf"^(?:def|class) {word}\b|^{word}\b.* = " if file.endswith(".py") else rf"^{word}:|^\s*- name: {word}$"
+    )
+    assert re.search(definition, text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_examples_fit_the_tree(example: str, tmp_path: Path) -> None:
+    for name in re.findall(r"^--- a/(\S+)$", example, re.MULTILINE):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    done = subprocess.run(
+        ["git", "apply", "-"], cwd=tmp_path, input=example, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_table_of_rooms_names_every_file() -> None:
+    rooms = {
+        row["room"]: set(re.findall(r"`(\w+)`", row["files"]))
+        for row in re.finditer(
+            r"^\| `(?P<room>_\w+)/` \| (?P<files>.+?) \| .+ \|$",
+            (ROOT / "docs/architecture.md").read_text(),
+            re.MULTILINE,
+        )
+    }
+    utils = ROOT / "plugins/module_utils"
+    there = {
+        room.name: {path.stem for path in room.glob("*.py")}
+        for room in utils.iterdir()
+        if room.is_dir() and room.name != "__pycache__"
+    }
+    assert rooms == there
