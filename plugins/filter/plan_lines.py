@@ -35,10 +35,15 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 
+def _line(step: Mapping[str, Any]) -> str:
+    disturbs = step.get("disturbs")
+    return f"{step['name']}: {step['reason']}" + (f" (disturbs: {disturbs})" if disturbs else "")
+
+
 def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     if not plan.get("has_gpu", True):
         return ["skipped: no NVIDIA GPU on the PCI bus"]
-    lines = [f"{step['name']}: {step['reason']}" for step in plan["steps"]]
+    lines = [_line(step) for step in plan["steps"]]
     lines = lines or [f"cannot be done: {fault}" for fault in plan.get("faults", [])] or ["nothing to be done"]
     lines += [f"reboot pending: {plan['reboot_pending']}"] if plan.get("reboot_pending") else []
     return lines + [f"note: {warning}" for warning in plan.get("warnings_found", [])]

@@ -44,9 +44,9 @@ def _versions(state: NodeState) -> Iterator[Fault]:
         "nvidia-smi": state.smi.driver_version,
         "fabric manager": state.driver.fabric_manager_version,
     }
-    flavour = state.kernel_module.flavour
-    if flavour is not None and flavour != state.driver.kernel_modules:
-        found = f"{flavour} kernel modules are loaded, {state.driver.kernel_modules} ones are installed"
+    loaded = state.kernel_module.kernel_modules
+    if loaded is not None and loaded != state.driver.kernel_modules:
+        found = f"{loaded} kernel modules are loaded, {state.driver.kernel_modules} ones are installed"
         yield Fault("kernel_modules_differ", ERROR, found, "reboot, and see which modules the kernel finds")
     known = {what: version for what, version in versions.items() if version}
     if len(set(known.values())) > 1:

@@ -115,8 +115,8 @@ def judge_gpu(gpu: Gpu) -> Iterator[Fault]:
 
 def _silent(missing: tuple[PciDevice, ...], module: KernelModule, report: SmiReport) -> Fault:
     """nvidia-smi does not answer as it should: one fault, with all that was found beside it."""
-    flavour = f" ({module.flavour})" if module.flavour else ""
-    loaded = f"kernel module {module.version}{flavour} is loaded" if module.loaded else "no kernel module is loaded"
+    kind = f" ({module.kernel_modules})" if module.kernel_modules else ""
+    loaded = f"kernel module {module.version}{kind} is loaded" if module.loaded else "no kernel module is loaded"
     bus = [f"on the bus: {', '.join(map(_described, missing))}"] if missing else []
     found = "; ".join([*([report.found] if report.found else []), loaded, *bus])
     return Fault(f"smi_{report.status}", ERROR, f"{MEANINGS[report.status]} (found: {found})", REMEDIES[report.status])

@@ -45,10 +45,6 @@ class KernelModule:
     params: dict[str, str] = field(default_factory=dict)
     gpus: dict[str, GpuInformation] = field(default_factory=dict)
 
-    @property
-    def flavour(self) -> str | None:
-        return self.kernel_modules
-
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -22,6 +22,10 @@ STEP = {"name": "hold", "reason": "not held: libcuda1", "disturbs": "", "data": 
         ({"steps": []}, ["nothing to be done"]),
         ({**EMPTY, "steps": [STEP, {**STEP, "name": "reboot", "reason": "why"}]}, ["hold: not held: libcuda1", "reboot: why"]),
         ({**EMPTY, "reboot_pending": "why"}, ["nothing to be done", "reboot pending: why"]),
+        (
+            {**EMPTY, "steps": [{**STEP, "disturbs": "every pod"}]},
+            ["hold: not held: libcuda1 (disturbs: every pod)"],
+        ),
         ({**EMPTY, "steps": [STEP], "warnings_found": ["old"]}, ["hold: not held: libcuda1", "note: old"]),
         ({**EMPTY, "faults": ["no room", "no key"]}, ["cannot be done: no room", "cannot be done: no key"]),
     ],
