@@ -40,9 +40,26 @@ def test_mypy() -> None:
     run([sys.executable, "-m", "mypy", *settings, "tests/lab"])
 
 
-def test_collection_builds_and_installs(tmp_path: Path) -> None:
-    run(["ansible-galaxy", "collection", "build", "--output-path", str(tmp_path)])
-    (archive,) = tmp_path.glob("t9k-gpu-*.tar.gz")
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a release hands out."""
+    folder = tmp_path_factory.mktemp("built")
+    run(["ansible-galaxy", "collection", "build", "--output-path", str(folder)])
+    (built,) = folder.glob("t9k-gpu-*.tar.gz")
+    return built
+
+
+def test_galaxy_would_import_it(archive: Path, tmp_path: Path) -> None:
+    """With galaxy-importer, which Galaxy itself runs on an upload; ansible-lint has its own check above."""
+    environment = {**os.environ, "GALAXY_IMPORTER_RUN_ANSIBLE_LINT": "false", "HOME": str(tmp_path)}
+    argv = [sys.executable, "-m", "galaxy_importer.main", str(archive)]
+    done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    told = done.stdout + done.stderr
+    assert "Importer processing completed successfully" in told, told
+    assert not [line for line in told.splitlines() if line.startswith(("ERROR", "WARNING"))], told
+
+
+def test_collection_builds_and_installs(archive: Path, tmp_path: Path) -> None:
     target = tmp_path / "installed"
     run(
         [
