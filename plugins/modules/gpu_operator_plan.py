@@ -122,6 +122,13 @@ options:
     description: With O(state=absent), also remove the CRDs that were applied here, and with them all their objects.
     type: bool
     default: false
+  adopt:
+    description:
+      - Whether to take over an operator that no helm release owns (applied by hand), or a helm release of the same name and
+        namespace that was not made here. Without it either is an error, and nothing is changed.
+      - An operator of another release, another namespace or a GitOps tool is always an error.
+    type: bool
+    default: false
   wait_timeout:
     description: After how many seconds a pending helm revision counts as left over.
     type: int
@@ -223,7 +230,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.helm import helm
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
-NEEDS_HELM = {"chart", "release", "manifests", "release_remove"}
+NEEDS_HELM = {"chart", "adopt", "release", "manifests", "release_remove"}
 
 
 def refuse(faults: list[str]) -> None:
@@ -279,8 +286,8 @@ def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
     wanted = Wanted.of(params)
     api = kube_connect.connect(params)
     paths = [operator_objects.ref_of(item, wanted.namespace).path for item in wanted.objects]
-    with_secrets = bool(wanted.pull_secrets) or not wanted.present
-    state = operator_state.read(api, wanted.namespace, wanted.release, paths, with_secrets)
+    secrets = wanted.pull_secrets if wanted.pull_secrets or not wanted.present else None
+    state = operator_state.read(api, operator_state.Query(wanted.namespace, wanted.release, tuple(paths), secrets))
     faults = list(preflight.faults(state, wanted, datetime.datetime.now(datetime.timezone.utc)))
     steps = () if faults else operator_plan.plan(state, wanted)
     helm: dict[str, Any] = {}
@@ -312,6 +319,7 @@ def argument_spec() -> dict[str, Any]:
         "manifests": {"type": "list", "elements": "dict", "default": []},
         "nodes": {"type": "list", "elements": "str", "default": []},
         "crds_remove": {"type": "bool", "default": False},
+        "adopt": {"type": "bool", "default": False},
         "wait_timeout": {"type": "int", "default": 900},
         **{name: {"type": "dict", "default": {}} for name in dicts},
     }

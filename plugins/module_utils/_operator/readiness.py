@@ -145,9 +145,19 @@ def waiting(state: ClusterState, expect: Expect) -> tuple[Waiting, ...]:
     return tuple(found)
 
 
-def remaining(state: ClusterState) -> tuple[Waiting, ...]:
+def _of(policy: Object) -> str:
+    """Return the namespace of the ClusterPolicy's operator, as the operator or helm noted it; "" if nobody did."""
+    noted = (policy["metadata"].get("annotations") or {}).get("meta.helm.sh/release-namespace")
+    return noted or (policy.get("status") or {}).get("namespace") or ""
+
+
+def remaining(state: ClusterState, namespace: str) -> tuple[Waiting, ...]:
     """Return what the operator has left behind after a removal and the cluster's garbage collection has not yet taken."""
-    found = [Waiting("ClusterPolicy", item["metadata"]["name"], "to be gone", "still there") for item in state.policies]
+    found = [
+        Waiting("ClusterPolicy", item["metadata"]["name"], "to be gone", "still there")
+        for item in state.policies
+        if _of(item) in ("", namespace)
+    ]
     left = [name for name in state.daemonsets if name in OPERANDS or name.endswith("node-feature-discovery-worker")]
     found.extend(Waiting("DaemonSet", name, "to be gone", "still there") for name in left)
     return tuple(found)

@@ -47,6 +47,8 @@ class Wanted:
     objects: tuple[Mapping[str, Any], ...]
     pull_secrets: tuple[str, ...]
     crds_remove: bool
+    #: Whether an operator that nobody owns, or a release that was not made here, is taken over.
+    adopt: bool
     stale_after_s: int
     expect: Expect
     faults: tuple[str, ...] = field(default=())
@@ -79,7 +81,10 @@ class Wanted:
             stale_after_s=params["wait_timeout"],
             expect=_expect(labels, sharing, bool((values.get("nfd") or {}).get("enabled", True))),
             faults=tuple(faults.found),
-            **{name: params[name] for name in ("mode", "chart", "version", "release", "namespace", "crds_remove")},
+            **{
+                name: params[name]
+                for name in ("mode", "chart", "version", "release", "namespace", "crds_remove", "adopt")
+            },
         )
 
 

@@ -42,13 +42,13 @@ def test_fresh_cluster(play: Any, fake: Cluster) -> None:
     assert all("accessreviews" in path for method, path, _body in fake.log if method == "POST")
 
 
-def test_finished_cluster_costs_nine_reads(play: Any, fake: Cluster) -> None:
+def test_finished_cluster_costs_ten_reads(play: Any, fake: Cluster) -> None:
     fill(fake)
     found = play()
     assert (found["steps"], found["waiting"], found["summary"], found["diff"]) == ([], [], [], {})
     assert found["helm"] == {}
-    assert fake.methods() == ["GET"] * 9
-    assert found["requests"] == 9
+    assert fake.methods() == ["GET"] * 10
+    assert found["requests"] == 10
 
 
 def test_check_mode_shows_the_difference(play: Any, fake: Cluster) -> None:

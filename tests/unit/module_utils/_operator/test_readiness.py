@@ -157,5 +157,5 @@ def test_a_cluster_without_gpus_needs_no_operands() -> None:
 
 
 def test_remaining() -> None:
-    assert {each.kind for each in remaining(cluster.finished())} == {"ClusterPolicy", "DaemonSet"}
-    assert remaining(cluster.finished(policies=(), daemonsets={})) == ()
+    assert {each.kind for each in remaining(cluster.finished(), "gpu-operator")} == {"ClusterPolicy", "DaemonSet"}
+    assert remaining(cluster.finished(policies=(), daemonsets={}), "gpu-operator") == ()
