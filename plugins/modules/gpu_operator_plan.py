@@ -184,6 +184,10 @@ helm:
   description: Helm's version and the arguments that this chart needs with it. Empty if helm is not needed.
   returned: success
   type: dict
+cluster_uid:
+  description: The UID of the namespace C(kube-system), by which the tools that apply the plan know the cluster. Empty without steps.
+  returned: success
+  type: str
 chart_description:
   description: What to write into the release's description.
   returned: success
@@ -297,7 +301,8 @@ def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
     if steps:
         faults.extend(preflight.missing_rights(api, steps, wanted.namespace))
     refuse(faults)
-    return {**result_of(state, wanted, steps), "helm": helm, "requests": api.requests}
+    uid = kube_connect.cluster_uid(api) if steps else ""
+    return {**result_of(state, wanted, steps), "helm": helm, "cluster_uid": uid, "requests": api.requests}
 
 
 def argument_spec() -> dict[str, Any]:

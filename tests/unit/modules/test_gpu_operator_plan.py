@@ -20,6 +20,7 @@ def fake() -> Iterator[Cluster]:
     server = Cluster()
     server.objects["/version"] = {"gitVersion": "v1.36.2"}
     server.put("/api/v1/nodes", cluster.node("gpu-1", 2))
+    server.put("/api/v1/namespaces", {"metadata": {"name": "kube-system", "uid": "u-1"}})
     yield server
     server.close()
 
@@ -38,6 +39,7 @@ def test_fresh_cluster(play: Any, fake: Cluster) -> None:
     assert [step["name"] for step in found["steps"]] == ["chart", "namespace", "record", "crds", "release"]
     assert found["helm"]["pull"][:2] == ["helm", "pull"]
     assert found["changed"] is False
+    assert found["cluster_uid"] == "u-1"
     assert set(fake.methods()) == {"GET", "POST"}
     assert all("accessreviews" in path for method, path, _body in fake.log if method == "POST")
 
