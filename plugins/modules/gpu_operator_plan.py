@@ -47,6 +47,10 @@ options:
     description: What is known about each series of chart versions; the role keeps this table in its C(vars).
     type: dict
     required: true
+  version_unchecked:
+    description: Whether to take an unknown version for the nearest known one, with a warning, instead of refusing it.
+    type: bool
+    default: false
   namespace:
     description: The operator's namespace.
     type: str
@@ -314,6 +318,7 @@ def argument_spec() -> dict[str, Any]:
         "chart": {"type": "str", "required": True},
         "version": {"type": "str", "required": True},
         "versions": {"type": "dict", "required": True},
+        "version_unchecked": {"type": "bool", "default": False},
         "namespace": {"type": "str", "default": "gpu-operator"},
         "release": {"type": "str", "default": "gpu-operator"},
         "driver": {"type": "str", "choices": ["host", "operator"], "default": "host"},

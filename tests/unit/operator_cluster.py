@@ -42,6 +42,7 @@ def params(**more: Any) -> dict[str, Any]:
         "chart": "oci://registry.example/charts/gpu-operator",
         "version": "v26.7.0",
         "versions": VERSIONS,
+        "version_unchecked": False,
         "namespace": "gpu-operator",
         "release": "gpu-operator",
         "driver": "host",

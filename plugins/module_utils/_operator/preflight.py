@@ -16,6 +16,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness i
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import usable_objects
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.ownership import ownership_faults, removal_faults
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Release
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.values import plain
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import SHARING_NAME
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
@@ -218,6 +219,8 @@ def warnings(state: ClusterState, wanted: Wanted) -> tuple[str, ...]:
     if not wanted.present:
         return ()
     found = [each for each in (_kubernetes(state, wanted)[1], _systems(state, wanted)[1]) if each]
+    if wanted.taken_for and not plain(wanted.version).startswith(f"{wanted.taken_for}."):
+        found.append(f"GPU operator {wanted.version} is not known here; it is treated as one of v{wanted.taken_for}.x")
     found.extend(_drivers(state, wanted))
     found.extend(usable_objects(state, wanted)[1])
     strangers = sorted(set(wanted.scope) - set(state.nodes) - set(wanted.labels))
