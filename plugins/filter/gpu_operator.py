@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.manifests import marked_crds, render
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.manifests import marked_crds, marks, render
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.values import NFD, merge
 
 #: Variable of a host → option of gpu_operator_plan.
@@ -43,6 +43,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "marked_crds": marked_crds,
+            "operator_marks": marks,
             "operator_render": render,
             "operator_hosts": operator_hosts,
             "operator_images": operator_images,

@@ -31,6 +31,10 @@ options:
     description: What is known about each series of chart versions; the role keeps this table in its C(vars).
     type: dict
     required: true
+  version_unchecked:
+    description: Whether to take an unknown version for the nearest known one instead of refusing it.
+    type: bool
+    default: false
   driver:
     description: V(operator) also lists the driver containers.
     type: str
@@ -127,7 +131,9 @@ def fetch(run: Run, params: dict[str, Any], folder: Path) -> str:
 
 def listed(run: Run, params: dict[str, Any], chart: str, registry: str, folder: Path) -> dict[str, str]:
     """Render the chart and return where each image is used → image."""
-    series = operator_values.series_of(params["version"], params["versions"])
+    series = params["versions"][
+        operator_values.series_name(params["version"], params["versions"], params["version_unchecked"])
+    ]
     typed = operator_values.Typed(
         driver=params["driver"], registry=registry, images=params["images"], free=params["values"]
     )
@@ -160,6 +166,7 @@ def main() -> None:
             "chart": {"type": "str", "required": True},
             "version": {"type": "str", "required": True},
             "versions": {"type": "dict", "required": True},
+            "version_unchecked": {"type": "bool", "default": False},
             "driver": {"type": "str", "choices": ["host", "operator"], "default": "host"},
             "values": {"type": "dict", "default": {}},
             "images": {"type": "dict", "default": {}},

@@ -47,6 +47,10 @@ options:
     description: What is known about each series of chart versions; the role keeps this table in its C(vars).
     type: dict
     required: true
+  version_unchecked:
+    description: Whether to take an unknown version for the nearest known one, with a warning, instead of refusing it.
+    type: bool
+    default: false
   namespace:
     description: The operator's namespace.
     type: str
@@ -122,6 +126,13 @@ options:
     description: With O(state=absent), also remove the CRDs that were applied here, and with them all their objects.
     type: bool
     default: false
+  adopt:
+    description:
+      - Whether to take over an operator that no helm release owns (applied by hand), or a helm release of the same name and
+        namespace that was not made here. Without it either is an error, and nothing is changed.
+      - An operator of another release, another namespace or a GitOps tool is always an error.
+    type: bool
+    default: false
   wait_timeout:
     description: After how many seconds a pending helm revision counts as left over.
     type: int
@@ -177,6 +188,10 @@ helm:
   description: Helm's version and the arguments that this chart needs with it. Empty if helm is not needed.
   returned: success
   type: dict
+cluster_uid:
+  description: The UID of the namespace C(kube-system), by which the tools that apply the plan know the cluster. Empty without steps.
+  returned: success
+  type: str
 chart_description:
   description: What to write into the release's description.
   returned: success
@@ -223,7 +238,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.helm import helm
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
-NEEDS_HELM = {"chart", "release", "manifests", "release_remove"}
+NEEDS_HELM = {"chart", "adopt", "release", "manifests", "release_remove"}
 
 
 def refuse(faults: list[str]) -> None:
@@ -279,8 +294,8 @@ def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
     wanted = Wanted.of(params)
     api = kube_connect.connect(params)
     paths = [operator_objects.ref_of(item, wanted.namespace).path for item in wanted.objects]
-    with_secrets = bool(wanted.pull_secrets) or not wanted.present
-    state = operator_state.read(api, wanted.namespace, wanted.release, paths, with_secrets)
+    secrets = wanted.pull_secrets if wanted.pull_secrets or not wanted.present else None
+    state = operator_state.read(api, operator_state.Query(wanted.namespace, wanted.release, tuple(paths), secrets))
     faults = list(preflight.faults(state, wanted, datetime.datetime.now(datetime.timezone.utc)))
     steps = () if faults else operator_plan.plan(state, wanted)
     helm: dict[str, Any] = {}
@@ -290,7 +305,8 @@ def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
     if steps:
         faults.extend(preflight.missing_rights(api, steps, wanted.namespace))
     refuse(faults)
-    return {**result_of(state, wanted, steps), "helm": helm, "requests": api.requests}
+    uid = kube_connect.cluster_uid(api) if steps else ""
+    return {**result_of(state, wanted, steps), "helm": helm, "cluster_uid": uid, "requests": api.requests}
 
 
 def argument_spec() -> dict[str, Any]:
@@ -302,6 +318,7 @@ def argument_spec() -> dict[str, Any]:
         "chart": {"type": "str", "required": True},
         "version": {"type": "str", "required": True},
         "versions": {"type": "dict", "required": True},
+        "version_unchecked": {"type": "bool", "default": False},
         "namespace": {"type": "str", "default": "gpu-operator"},
         "release": {"type": "str", "default": "gpu-operator"},
         "driver": {"type": "str", "choices": ["host", "operator"], "default": "host"},
@@ -312,6 +329,7 @@ def argument_spec() -> dict[str, Any]:
         "manifests": {"type": "list", "elements": "dict", "default": []},
         "nodes": {"type": "list", "elements": "str", "default": []},
         "crds_remove": {"type": "bool", "default": False},
+        "adopt": {"type": "bool", "default": False},
         "wait_timeout": {"type": "int", "default": 900},
         **{name: {"type": "dict", "default": {}} for name in dicts},
     }

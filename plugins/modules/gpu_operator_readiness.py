@@ -115,7 +115,7 @@ def look(api: kube_connect.Api, params: dict[str, Any]) -> tuple[Waiting, ...]:
             "to read the operator's objects", "; ".join(reader.denied), f"API server {api.server}", "see docs/rbac.md"
         )
     if params["state"] == "absent":
-        return readiness.remaining(state)
+        return readiness.remaining(state, params["namespace"])
     expect = params["expect"]
     parts = {name: expect.get(name) or {} for name in ("configs", "sharing", "mig")}
     wanted = Expect(expect.get("nfd", True), **parts)

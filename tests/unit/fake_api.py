@@ -167,6 +167,6 @@ def player(module: ModuleType, fake: FakeApi, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("ansible.module_utils.basic.AnsibleModule.exit_json", end)
     monkeypatch.setattr("ansible.module_utils.basic.AnsibleModule.fail_json", fail)
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/does/not/exist")
+    monkeypatch.setenv("KUBECONFIG", "/does/not/exist")
     monkeypatch.setattr(kube_connect.Retry, "pause_s", lambda *_args: 0.0)
     return play

@@ -35,6 +35,7 @@ def fill(fake: Cluster) -> None:
         fake.put(f"{APPS}/daemonsets", state.daemonsets[name])
     for name in state.deployments:
         fake.put(f"{APPS}/deployments", state.deployments[name])
+    fake.put("/apis/apps/v1/deployments", state.operators[0])
     fake.put(f"{SPACE}/configmaps", state.configmaps["t9k-gpu-operator"])
     fake.put(f"{SPACE}/secrets", cluster.release_secret(config=dict(cluster.wanted().values)))
     fake.put("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", cluster.crd())

@@ -42,6 +42,7 @@ def params(**more: Any) -> dict[str, Any]:
         "chart": "oci://registry.example/charts/gpu-operator",
         "version": "v26.7.0",
         "versions": VERSIONS,
+        "version_unchecked": False,
         "namespace": "gpu-operator",
         "release": "gpu-operator",
         "driver": "host",
@@ -59,6 +60,7 @@ def params(**more: Any) -> dict[str, Any]:
         "node_operands": {},
         "node_mig": {},
         "crds_remove": False,
+        "adopt": False,
         "wait_timeout": 900,
         **more,
     }
@@ -94,14 +96,38 @@ def daemonset(name: str, pods: int, available: int | None = None) -> dict[str, A
     }
 
 
+def owned(name: str, release: str = "gpu-operator", namespace: str = "gpu-operator") -> dict[str, Any]:
+    """Metadata as helm writes it."""
+    notes = {"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": namespace}
+    labels = {"app.kubernetes.io/managed-by": "Helm", "app.kubernetes.io/instance": release}
+    return {"name": name, "annotations": notes, "labels": labels}
+
+
+def applied(name: str, instance: str = "gpu-operator", namespace: str = "") -> dict[str, Any]:
+    """Metadata as ``helm template | kubectl apply`` leaves it: helm's label, none of its annotations."""
+    labels = {"app.kubernetes.io/managed-by": "Helm", "app.kubernetes.io/instance": instance}
+    where = {"namespace": namespace} if namespace else {}
+    return {
+        "name": name,
+        **where,
+        "labels": labels,
+        "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"},
+    }
+
+
+def operator(metadata: dict[str, Any] | None = None, namespace: str = "gpu-operator") -> dict[str, Any]:
+    """The operator's Deployment as far as its owner goes."""
+    return {"metadata": {"namespace": namespace, **(metadata or owned("gpu-operator"))}}
+
+
 def deployment(name: str) -> dict[str, Any]:
     status = {"observedGeneration": 1, "availableReplicas": 1, "updatedReplicas": 1}
     return {"metadata": {"name": name, "generation": 1}, "spec": {"replicas": 1}, "status": status}
 
 
-def policy(**spec: Any) -> dict[str, Any]:
+def policy(metadata: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
     rendered = {"driver": {"enabled": False}, "migManager": {"enabled": False}, **spec}
-    return {"kind": "ClusterPolicy", "metadata": {"name": "cluster-policy"}, "spec": rendered,
+    return {"kind": "ClusterPolicy", "metadata": metadata or owned("cluster-policy"), "spec": rendered,
             "status": {"state": "ready"}}  # fmt: skip
 
 
@@ -140,6 +166,7 @@ def finished(**more: Any) -> ClusterState:
         release=release(dict(wanted().values)),
         crds={"clusterpolicies.nvidia.com": crd()},
         nodes={each["metadata"]["name"]: each for each in nodes},
+        operators=(operator(),),
         policies=(policy(),),
         daemonsets=sets,
         deployments={name: deployment(name) for name in deployments},

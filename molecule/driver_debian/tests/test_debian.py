@@ -7,7 +7,14 @@ from testinfra.host import Host
 
 testinfra_hosts = ["ansible://debian-gpu"]
 
-PACKAGES = ["nvidia-kernel-dkms", "nvidia-smi", "nvidia-persistenced", "libcuda1", "libnvidia-ml1", "firmware-nvidia-gsp"]
+PACKAGES = [
+    "nvidia-kernel-dkms",
+    "nvidia-smi",
+    "nvidia-persistenced",
+    "libcuda1",
+    "libnvidia-ml1",
+    "firmware-nvidia-gsp",
+]
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -24,7 +31,10 @@ def test_everything_of_the_driver_is_held_and_nothing_else(host: Host) -> None:
 
 
 def test_the_option_is_written_for_the_modules_real_name(host: Host) -> None:
-    assert "options nvidia-current NVreg_EnableGpuFirmware=0" in host.file("/etc/modprobe.d/nvidia-gsp.conf").content_string
+    assert (
+        "options nvidia-current NVreg_EnableGpuFirmware=0"
+        in host.file("/etc/modprobe.d/nvidia-gsp.conf").content_string
+    )
     shown = host.check_output("modprobe --showconfig | grep -F NVreg_EnableGpuFirmware")
     assert shown.split() == ["options", "nvidia_current", "NVreg_EnableGpuFirmware=0"]
 

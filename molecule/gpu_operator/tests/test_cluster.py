@@ -11,7 +11,7 @@ import pytest
 from kubernetes import client, config
 
 #: docs/gpu-operator.md names this number.
-MOST_REQUESTS = 11
+MOST_REQUESTS = 12
 FOLDER = os.environ["T9K_GPU_CACHE"] + "/labs/molecule-gpu-operator"
 
 
@@ -33,6 +33,25 @@ def api() -> client.ApiClient:
 @pytest.fixture(scope="module")
 def nodes(api: client.ApiClient) -> dict[str, Any]:
     return {node.metadata.name: node for node in client.CoreV1Api(api).list_node().items}
+
+
+def test_an_operator_of_another_release_is_left_alone() -> None:
+    """From the run's first request to the one that marks its end."""
+    first = next(i for i, event in enumerate(AUDIT) if event["userAgent"] == "t9k.gpu")
+    last = next(i for i, event in enumerate(AUDIT) if "foreign-run-over" in event["requestURI"])
+    assert len(AUDIT[first:last]) > 5
+    assert {event["verb"] for event in AUDIT[first:last]} <= {"get", "list"}
+
+
+def test_an_operator_applied_by_hand_is_taken_over_without_a_restart(api: client.ApiClient) -> None:
+    pods = client.CoreV1Api(api).list_namespaced_pod("gpu-operator", label_selector="app=gpu-operator").items
+    assert [pod.metadata.uid for pod in pods] == [(Path(FOLDER) / "operator-pod").read_text()]
+    (policy,) = client.CustomObjectsApi(api).list_cluster_custom_object("nvidia.com", "v1", "clusterpolicies")["items"]
+    assert policy["metadata"]["annotations"]["meta.helm.sh/release-name"] == "release-name"
+    secrets = client.CoreV1Api(api).list_namespaced_secret(
+        "gpu-operator", label_selector="owner=helm,name=release-name"
+    )
+    assert len(secrets.items) == 1
 
 
 def test_shared_node(nodes: dict[str, Any]) -> None:

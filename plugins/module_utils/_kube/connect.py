@@ -8,18 +8,19 @@ are left out, since building an object for each field of 1,000 nodes costs more 
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import env_fallback
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.api import FIELD_MANAGER, Api, Retry, in_parallel
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.fault import ApiFault
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.kubeconfig import resolve
 
 if TYPE_CHECKING:
     from kubernetes.client import Configuration
 
-__all__ = ["ARGUMENT_SPEC", "FIELD_MANAGER", "Api", "ApiFault", "Retry", "connect", "in_parallel"]
+__all__ = ["ARGUMENT_SPEC", "FIELD_MANAGER", "Api", "ApiFault", "Retry", "cluster_uid", "connect", "in_parallel"]
 
 
 def _option(name: str, **more: Any) -> dict[str, Any]:
@@ -64,29 +65,21 @@ def connect(params: dict[str, Any], concurrency: int = 8) -> Api:
     return Api(pool, configuration.host, headers, timeout_s=params.get("request_timeout") or 30)
 
 
+def cluster_uid(api: Api) -> str:
+    """Return what tells a cluster from any other: the UID of its namespace kube-system, which nobody deletes."""
+    return str(api.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
+
+
 def _configuration(params: dict[str, Any]) -> Configuration:
     from kubernetes import config
     from kubernetes.client import Configuration
 
+    document = resolve(params, os.environ)
     found = Configuration()
-    wanted = params.get("kubeconfig") or config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION
     try:
-        if params.get("kubeconfig") or any(Path(p).expanduser().exists() for p in wanted.split(":")):
-            config.load_kube_config(wanted, params.get("context"), found, persist_config=False)
-        elif not params.get("host"):
-            wanted = "the ServiceAccount of this pod"
-            config.load_incluster_config(client_configuration=found)
+        config.load_kube_config_from_dict(document, client_configuration=found, persist_config=False)
     except (config.ConfigException, OSError, ValueError) as error:
-        step = "give 'kubeconfig' (and 'context'), or 'host' and 'api_key'"
-        raise ApiFault("how to reach the Kubernetes API", str(error), str(wanted), step) from error
-    if params.get("host"):
-        found.host = params["host"]
-    if params.get("api_key"):
-        found.api_key = {"authorization": f"Bearer {params['api_key']}"}
-        found.refresh_api_key_hook = None
-        found.cert_file = found.key_file = None  # a client certificate would win over the token
-    if params.get("ca_cert"):
-        found.ssl_ca_cert = params["ca_cert"]
-    if params.get("validate_certs") is not None:
-        found.verify_ssl = params["validate_certs"]
+        step = "correct the credentials in the kubeconfig, or give 'host' and 'api_key'"
+        where = document["clusters"][0]["cluster"].get("server", "no server")
+        raise ApiFault("credentials for the Kubernetes API", str(error), where, step) from error
     return found

@@ -41,6 +41,22 @@ def marked_crds(text: str, version: str) -> list[Object]:
     return crds
 
 
+def marks(text: str, metadata: Mapping[str, Any]) -> list[Object]:
+    """Return a patch of each rendered object's metadata. CRDs have marks of their own."""
+    return [
+        {
+            "apiVersion": each["apiVersion"],
+            "kind": each["kind"],
+            "metadata": {
+                **{key: each["metadata"][key] for key in ("name", "namespace") if key in each["metadata"]},
+                **metadata,
+            },
+        }
+        for each in documents(text)
+        if each["kind"] != CRD
+    ]
+
+
 def gone(before: list[Mapping[str, Any]], now: set[Ref]) -> list[Ref]:
     """Return what was applied once and is not rendered any more. CRDs stay: with them all their objects would go."""
     return [each for each in map(ref_of, before) if each not in now and each.kind != CRD]

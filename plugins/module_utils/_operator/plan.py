@@ -110,4 +110,4 @@ def waiting(state: ClusterState, wanted: Wanted) -> tuple[Waiting, ...]:
     """Name what is not ready, or not gone, yet."""
     if wanted.present:
         return readiness.waiting(state, wanted.expect)
-    return readiness.remaining(state)
+    return readiness.remaining(state, wanted.namespace)

@@ -17,30 +17,17 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness i
     gpu_nodes,
     nodes_waiting,
 )
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.operands import (
+    DRIVER,
+    OPERANDS,
+    enabled,
+    left_over,
+    of_policy,
+)
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object
 
-PLUGIN = "nvidia-device-plugin-daemonset"
-
-#: DaemonSet → the ClusterPolicy's component that asks for it, and what the component is without ``enabled``.
-OPERANDS = {
-    "gpu-feature-discovery": ("gfd", True),
-    "nvidia-container-toolkit-daemonset": ("toolkit", True),
-    "nvidia-dcgm": ("dcgm", False),
-    "nvidia-dcgm-exporter": ("dcgmExporter", True),
-    PLUGIN: ("devicePlugin", True),
-    "nvidia-driver-daemonset": ("driver", True),
-    "nvidia-mig-manager": ("migManager", True),
-    "nvidia-node-status-exporter": ("nodeStatusExporter", False),
-    "nvidia-operator-validator": ("validator", True),
-}
 #: Only nodes whose GPUs can be partitioned run it, and only nodes without a host driver run the other.
-_SOME_NODES = {"nvidia-mig-manager", "nvidia-driver-daemonset"}
-
-
-def enabled(policy: Object | None, component: str, default: bool) -> bool:
-    """Tell whether the ClusterPolicy asks for a component."""
-    found = ((policy or {}).get("spec") or {}).get(component) or {}
-    return bool(found.get("enabled", default))
+_SOME_NODES = {"nvidia-mig-manager", DRIVER}
 
 
 def _deployment(name: str, item: Object | None) -> Iterable[Waiting]:
@@ -55,6 +42,8 @@ def _deployment(name: str, item: Object | None) -> Iterable[Waiting]:
         yield Waiting("Deployment", name, f"{wanted} pods up to date", str(status.get("updatedReplicas", 0)))
     elif status.get("availableReplicas", 0) < wanted:
         yield Waiting("Deployment", name, f"{wanted} available", str(status.get("availableReplicas", 0)))
+    elif status.get("replicas", wanted) > wanted:  # one of them may still be the leader
+        yield Waiting("Deployment", name, "the pods of its former revision to be gone", f"{status['replicas']} pods")
 
 
 def _daemonset(name: str, item: Object | None, nodes: int) -> Iterable[Waiting]:
@@ -97,11 +86,17 @@ def _operands(state: ClusterState) -> Iterable[Waiting]:
     for name, (component, default) in OPERANDS.items():
         if not enabled(state.policy, component, default):
             continue
-        present = (
-            [n for n in state.daemonsets if n == name or n.startswith(f"{name}-")] if name in _SOME_NODES else [name]
-        )
+        present = [n for n in state.daemonsets if n == name or (name in _SOME_NODES and n.startswith(f"{name}-"))]
         for each in present or [name]:
-            yield from _daemonset(each, state.daemonsets.get(each), 0 if name in _SOME_NODES else count)
+            yield from _operand(state, each, component, 0 if name in _SOME_NODES else count)
+    yield from left_over(state)
+
+
+def _operand(state: ClusterState, name: str, component: str, nodes: int) -> Iterable[Waiting]:
+    """Look at one operand: rolled out, and by the present ClusterPolicy. Pods of an older one need not be counted first."""
+    item = state.daemonsets.get(name)
+    stale = list(of_policy(name, item, state.policy, component)) if item and state.policy else []
+    yield from stale or _daemonset(name, item, nodes)
 
 
 def _policy(state: ClusterState) -> Iterable[Waiting]:
@@ -145,9 +140,19 @@ def waiting(state: ClusterState, expect: Expect) -> tuple[Waiting, ...]:
     return tuple(found)
 
 
-def remaining(state: ClusterState) -> tuple[Waiting, ...]:
+def _of(policy: Object) -> str:
+    """Return the namespace of the ClusterPolicy's operator, as the operator or helm noted it; "" if nobody did."""
+    noted = (policy["metadata"].get("annotations") or {}).get("meta.helm.sh/release-namespace")
+    return noted or (policy.get("status") or {}).get("namespace") or ""
+
+
+def remaining(state: ClusterState, namespace: str) -> tuple[Waiting, ...]:
     """Return what the operator has left behind after a removal and the cluster's garbage collection has not yet taken."""
-    found = [Waiting("ClusterPolicy", item["metadata"]["name"], "to be gone", "still there") for item in state.policies]
+    found = [
+        Waiting("ClusterPolicy", item["metadata"]["name"], "to be gone", "still there")
+        for item in state.policies
+        if _of(item) in ("", namespace)
+    ]
     left = [name for name in state.daemonsets if name in OPERANDS or name.endswith("node-feature-discovery-worker")]
     found.extend(Waiting("DaemonSet", name, "to be gone", "still there") for name in left)
     return tuple(found)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import note
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import objects, values
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.ownership import helm_marks, to_adopt
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
     CRD_COUNT,
     CRD_VERSION,
@@ -100,8 +101,12 @@ def chart_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
     outdated = crds_outdated(state, wanted)
     helm = wanted.mode == "helm"
     reason = release_reason(state, wanted) if helm else manifests_reason(state, wanted)
-    if outdated or reason:
+    taken = to_adopt(state, wanted) if helm else ()
+    if outdated or reason or taken:
         yield Step("chart", f"{wanted.chart} {wanted.version} is needed")
+    if taken:
+        told = "taken over: " + ", ".join(claim.what for claim in taken)
+        yield Step("adopt", told, data={"marks": helm_marks(wanted)})
     if outdated:
         yield Step("crds", outdated)
     if reason:

@@ -29,6 +29,8 @@ INVENTORY = "t9k-gpu-operator-manifests"
 CRD_VERSION = "chart-version"
 CRD_COUNT = "chart-crds"
 
+# Both the chart's labels and those of OLM's bundle have it (NVIDIA/gpu-operator, templates/operator.yaml, bundle/manifests).
+_OPERATORS = "app.kubernetes.io/component=gpu-operator"
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -59,12 +61,17 @@ class ClusterState:
     release: Release | None = None
     crds: dict[str, Object] = field(default_factory=dict)
     nodes: dict[str, Object] = field(default_factory=dict)
+    #: Metadata of every Deployment of a GPU operator, whatever its namespace.
+    operators: tuple[Object, ...] = ()
+    #: The one that the operator works with is the first.
     policies: tuple[Object, ...] = ()
     daemonsets: dict[str, Object] = field(default_factory=dict)
     deployments: dict[str, Object] = field(default_factory=dict)
     configmaps: dict[str, Object] = field(default_factory=dict)
     endpoints: tuple[Object, ...] = ()
     pull_secrets: dict[str, Object] = field(default_factory=dict)
+    #: Names of wanted pull secrets that another hand made.
+    other_secrets: frozenset[str] = frozenset()
     #: API path of each further object that was asked for → the object, or None.
     objects: dict[str, Object | None] = field(default_factory=dict)
     #: Namespaces of those objects that do not exist.
@@ -160,11 +167,16 @@ def read_workloads(reader: Reader, namespace: str) -> dict[str, Any]:
     slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
     return {
         "nodes": by_name(reader.listed("/api/v1/nodes")),
-        "policies": tuple(reader.listed("/apis/nvidia.com/v1/clusterpolicies")),
+        "policies": tuple(sorted(reader.listed("/apis/nvidia.com/v1/clusterpolicies"), key=_age)),
         "daemonsets": by_name(reader.listed(f"{apps}/daemonsets")),
         "deployments": by_name(reader.listed(f"{apps}/deployments")),
         "endpoints": tuple(reader.listed(slices, "kubernetes.io/service-name=nvidia-dcgm-exporter")),
     }
+
+
+def _age(policy: Object) -> tuple[str, str]:
+    """Order ClusterPolicies as the operator does: the oldest works (clusterpolicy_controller.go, getSingletonClusterPolicy)."""
+    return policy["metadata"].get("creationTimestamp") or "", policy["metadata"]["name"]
 
 
 def _missing_namespaces(reader: Reader, objects: dict[str, Object | None], own: str) -> set[str]:
@@ -177,27 +189,44 @@ def _missing_namespaces(reader: Reader, objects: dict[str, Object | None], own: 
     return {name for name in absent - {own} if reader.one(f"/api/v1/namespaces/{name}") is None}
 
 
-def read(
-    api: Api, namespace: str, release: str, object_paths: list[str] | None = None, with_pull_secrets: bool = False
-) -> ClusterState:
-    """Read the whole state: nine lists, the server's version, and one request for each path in ``object_paths``."""
+@dataclass(frozen=True)
+class Query:
+    """What to read. ``pull_secrets``: names of those that we make, or None if none of ours can be there."""
+
+    namespace: str
+    release: str
+    object_paths: tuple[str, ...] = ()
+    pull_secrets: tuple[str, ...] | None = None
+
+
+def _other_secrets(reader: Reader, core: str, query: Query, ours: list[Object]) -> frozenset[str]:
+    missing = set(query.pull_secrets or ()) - set(by_name(ours))
+    return frozenset(name for name in sorted(missing) if reader.one(f"{core}/secrets/{name}") is not None)
+
+
+def read(api: Api, query: Query) -> ClusterState:
+    """Read the whole state: ten lists, the server's version, and one request for each further object."""
     reader = Reader(api)
+    namespace = query.namespace
     core = f"/api/v1/namespaces/{namespace}"
     version = reader.attempt(lambda: api.get("/version")["gitVersion"], "")
     crds = by_name(reader.listed(_CRDS, metadata_only=True))
     configmaps = by_name(reader.listed(f"{core}/configmaps"))
-    secrets = reader.listed(f"{core}/secrets", f"owner=helm,name={release},status!=superseded")
-    ours = reader.listed(f"{core}/secrets", SELECTOR) if with_pull_secrets else []
+    secrets = reader.listed(f"{core}/secrets", f"owner=helm,name={query.release},status!=superseded")
+    ours = reader.listed(f"{core}/secrets", SELECTOR) if query.pull_secrets is not None else []
+    operators = reader.listed("/apis/apps/v1/deployments", _OPERATORS, metadata_only=True)
     workloads = read_workloads(reader, namespace)
     known = bool(configmaps or secrets)
-    objects = {path: reader.one(path) for path in object_paths or []}
+    objects = {path: reader.one(path) for path in query.object_paths}
     return ClusterState(
         server_version=version,
         namespace={"metadata": {"name": namespace}} if known else reader.one(core),
         release=latest_release(secrets),
         crds=crds,
         configmaps=configmaps,
+        operators=tuple(operators),
         pull_secrets=by_name(ours),
+        other_secrets=_other_secrets(reader, core, query, ours),
         objects=objects,
         namespaces_missing=frozenset(_missing_namespaces(reader, objects, namespace)),
         denied=tuple(reader.denied),

@@ -60,17 +60,27 @@ def plain(version: str) -> str:
     return version.lstrip("v")
 
 
-def series_of(version: str, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known about a chart version; GpuError for an unknown one."""
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def series_name(version: str, known: Mapping[str, Any], unchecked: bool = False) -> str:
+    """Return the series of a chart version; GpuError for an unknown one, or with ``unchecked`` the series that comes nearest.
+
+    The nearest is the latest that is older: a chart keeps its keys longer than it lacks them.
+    """
     match = _VERSION.fullmatch(version)
     if match and match["series"] in known:
-        return dict(known[match["series"]])
+        return match["series"]
+    if unchecked and match:
+        older = [series for series in known if _numbers(series) <= _numbers(match["series"])]
+        return max(older, key=_numbers) if older else min(known, key=_numbers)
     listed = ", ".join(f"v{series}.x" for series in known)
     raise GpuError(
         f"GPU operator chart {version}",
         f"a version that is not known here; known are {listed}",
         "gpu_operator_version",
-        "choose one of them; another version may need other values, CRDs and checks",
+        "choose one of them, or set gpu_operator_version_unchecked: true; then the nearest known one is taken for it",
     )
 
 

@@ -33,6 +33,8 @@ class Wanted:
     digest: str
     version: str
     series: Mapping[str, Any]
+    #: The series whose data is used; another than the version's own if it is not known.
+    taken_for: str
     release: str
     namespace: str
     driver: str
@@ -47,6 +49,8 @@ class Wanted:
     objects: tuple[Mapping[str, Any], ...]
     pull_secrets: tuple[str, ...]
     crds_remove: bool
+    #: Whether an operator that nobody owns, or a release that was not made here, is taken over.
+    adopt: bool
     stale_after_s: int
     expect: Expect
     faults: tuple[str, ...] = field(default=())
@@ -56,7 +60,9 @@ class Wanted:
         """Read the plan module's parameters. Never raises: what is wrong is in ``faults``."""
         faults = checks.Faults()
         nothing: dict[str, Any] = {}
-        series = faults.attempt(lambda: operator_values.series_of(params["version"], params["versions"]), nothing)
+        named = (params["version"], params["versions"], params["version_unchecked"])
+        taken_for = faults.attempt(lambda: operator_values.series_name(*named), "")
+        series = params["versions"].get(taken_for, nothing)
         sharing = faults.attempt(lambda: sharing_documents.documents(params["sharing"]), nothing)
         values = operator_values.build(series, _typed(params, sharing)) if series else nothing
         labels = node_labels(params)
@@ -68,6 +74,7 @@ class Wanted:
             present=params["state"] == "present",
             digest="" if is_remote(params["chart"]) else digest_of(params["chart"]),
             series=series,
+            taken_for=taken_for,
             driver="operator" if (values.get("driver") or {}).get("enabled") else "host",
             values=values,
             monitor=params["service_monitor"],
@@ -79,7 +86,10 @@ class Wanted:
             stale_after_s=params["wait_timeout"],
             expect=_expect(labels, sharing, bool((values.get("nfd") or {}).get("enabled", True))),
             faults=tuple(faults.found),
-            **{name: params[name] for name in ("mode", "chart", "version", "release", "namespace", "crds_remove")},
+            **{
+                name: params[name]
+                for name in ("mode", "chart", "version", "release", "namespace", "crds_remove", "adopt")
+            },
         )
 
 

@@ -81,7 +81,9 @@ def _metadata(name: str, namespace: str, policy: Mapping[str, Any]) -> dict[str,
         "uid": policy["metadata"]["uid"],
         "controller": True,
     }
-    labels = {"app": name, "app.kubernetes.io/managed-by": "gpu-operator"}
+    # The policy's labels are on every DaemonSet (NVIDIA/gpu-operator, controllers/object_controls.go, func DaemonSet).
+    given = policy.get("spec", {}).get("daemonsets", {}).get("labels") or {}
+    labels = {"app": name, "app.kubernetes.io/managed-by": "gpu-operator", **given}
     return {"name": name, "namespace": namespace, "labels": labels, "ownerReferences": [owner]}
 
 

@@ -17,6 +17,7 @@ from ansible_collections.t9k.gpu.plugins.modules import gpu_operator_images
 OPTIONS: dict[str, Any] = {
     "chart": "oci://r/c/gpu-operator",
     "version": "v26.7.0",
+    "version_unchecked": False,
     "versions": cluster.VERSIONS,
     "driver": "host",
     "values": {},

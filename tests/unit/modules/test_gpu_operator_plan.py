@@ -20,6 +20,7 @@ def fake() -> Iterator[Cluster]:
     server = Cluster()
     server.objects["/version"] = {"gitVersion": "v1.36.2"}
     server.put("/api/v1/nodes", cluster.node("gpu-1", 2))
+    server.put("/api/v1/namespaces", {"metadata": {"name": "kube-system", "uid": "u-1"}})
     yield server
     server.close()
 
@@ -38,17 +39,18 @@ def test_fresh_cluster(play: Any, fake: Cluster) -> None:
     assert [step["name"] for step in found["steps"]] == ["chart", "namespace", "record", "crds", "release"]
     assert found["helm"]["pull"][:2] == ["helm", "pull"]
     assert found["changed"] is False
+    assert found["cluster_uid"] == "u-1"
     assert set(fake.methods()) == {"GET", "POST"}
     assert all("accessreviews" in path for method, path, _body in fake.log if method == "POST")
 
 
-def test_finished_cluster_costs_nine_reads(play: Any, fake: Cluster) -> None:
+def test_finished_cluster_costs_ten_reads(play: Any, fake: Cluster) -> None:
     fill(fake)
     found = play()
     assert (found["steps"], found["waiting"], found["summary"], found["diff"]) == ([], [], [], {})
     assert found["helm"] == {}
-    assert fake.methods() == ["GET"] * 9
-    assert found["requests"] == 9
+    assert fake.methods() == ["GET"] * 10
+    assert found["requests"] == 10
 
 
 def test_check_mode_shows_the_difference(play: Any, fake: Cluster) -> None:

@@ -76,6 +76,11 @@ def test_stuck(updated: str, expected: bool) -> None:
 STALE = cluster.node("gpu-1", 2, **{"nvidia.com/gpu.deploy.driver": "pre-installed"})
 WARNINGS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"version": "v22.9.2"}, "documented for Kubernetes 1.21 to 1.26"),
+    (
+        {},
+        {"version": "v27.1.0", "version_unchecked": True},
+        "v27.1.0 is not known here; it is treated as one of v26.7.x",
+    ),
     ({"nodes": {"gpu-1": OLD}}, {}, "gpu-1 run Ubuntu 20.04.6 LTS"),
     ({"nodes": {"gpu-1": STALE}}, {}, "harmless with host drivers"),
     ({"nodes": {"gpu-1": STALE}}, {"driver": "operator"}, "will not run there"),

@@ -53,6 +53,8 @@ TABLE: list[tuple[str, Spoil, str]] = [
     ("operator", without("deployments", "gpu-operator"), "Deployment gpu-operator: wants to exist, has nothing"),
     ("operator down", with_operator(availableReplicas=0), "Deployment gpu-operator: wants 1 available, has 0"),
     ("operator of old", with_operator(updatedReplicas=0), "Deployment gpu-operator: wants 1 pods up to date, has 0"),
+    ("operator of before, still running", with_operator(replicas=2),
+     "Deployment gpu-operator: wants the pods of its former revision to be gone, has 2 pods"),
     ("nfd", without("deployments", "gpu-operator-node-feature-discovery-master"),
      "Deployment *-node-feature-discovery-master: wants to exist, has nothing"),
     ("daemonset", without("daemonsets", PLUGIN), f"DaemonSet {PLUGIN}: wants to exist, has nothing"),
@@ -75,6 +77,72 @@ TABLE: list[tuple[str, Spoil, str]] = [
     ("exporter", lambda state: replace(state, endpoints=()),
      "Service nvidia-dcgm-exporter: wants 2 ready endpoints, has 0"),
 ]  # fmt: skip
+
+
+def made_by(pod: dict[str, Any], **labels: str) -> Spoil:
+    """The plugin's DaemonSet, rolled out and well, with this pod and these labels."""
+
+    def spoil(state: ClusterState) -> ClusterState:
+        item = cluster.daemonset(PLUGIN, 2)
+        item["metadata"]["labels"] = labels
+        item["spec"]["template"]["spec"] = pod
+        return replace(state, daemonsets={**state.daemonsets, PLUGIN: item})
+
+    return spoil
+
+
+def asks(**plugin: Any) -> dict[str, Any]:
+    return cluster.policy(devicePlugin=plugin)
+
+
+IMAGE = {"repository": "nvcr.io/nvidia", "image": "k8s-device-plugin", "version": "v0.19.0"}
+NEW = {"containers": [{"name": "nvidia-device-plugin", "image": "nvcr.io/nvidia/k8s-device-plugin:v0.19.0"}]}
+OLD = {"containers": [{"name": "nvidia-device-plugin", "image": "nvcr.io/nvidia/k8s-device-plugin:v0.18.0"}]}
+ENV = [{"name": "FAIL_ON_INIT_ERROR", "value": "false"}]
+CHART = {"helm.sh/chart": "gpu-operator-v26.7.0"}
+WORD_OF_OLD: list[tuple[str, Spoil, dict[str, Any], str]] = [
+    ("as asked", made_by(NEW), asks(**IMAGE), ""),
+    ("image of old", made_by(OLD), asks(**IMAGE),
+     "wants image nvcr.io/nvidia/k8s-device-plugin:v0.19.0, has nvcr.io/nvidia/k8s-device-plugin:v0.18.0"),
+    ("digest", made_by({"containers": [{"image": "r/i@sha256:ab"}]}),
+     asks(repository="r", image="i", version="sha256:ab"), ""),
+    ("the operator's own image", made_by(OLD), asks(), ""),
+    ("chart of old", made_by(NEW, **{"helm.sh/chart": "gpu-operator-v25.10.1"}), cluster.policy(daemonsets={"labels": CHART}),
+     "wants label helm.sh/chart=gpu-operator-v26.7.0 of the ClusterPolicy, has gpu-operator-v25.10.1"),
+    ("environment of old", made_by(NEW), asks(**IMAGE, env=ENV), "wants FAIL_ON_INIT_ERROR=false in its environment, has nothing"),
+    ("environment", made_by({"containers": [{**NEW["containers"][0], "env": ENV}]}), asks(**IMAGE, env=ENV), ""),
+    ("pull secret", made_by(NEW), asks(imagePullSecrets=["s"]), "wants pull secret s, has none"),
+    ("configs", made_by(NEW), asks(config={"name": "time-slicing-config"}), "wants ConfigMap time-slicing-config mounted, has none"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("spoil", "policy", "said"), [row[1:] for row in WORD_OF_OLD], ids=[row[0] for row in WORD_OF_OLD]
+)
+def test_ready_is_not_the_word_of_the_operator_before(spoil: Spoil, policy: dict[str, Any], said: str) -> None:
+    """The ClusterPolicy says ready, each DaemonSet is rolled out and well, the GPUs are allocatable: all of it may be from before."""
+    state = replace(spoil(cluster.finished()), policies=(policy,))
+    found = [str(each) for each in waiting(state, Expect()) if PLUGIN in each.name]
+    assert [each.partition(": ")[2] for each in found] == ([said] if said else [])
+
+
+def test_the_drivers_tag_goes_on_with_its_system() -> None:
+    item = cluster.daemonset("nvidia-driver-daemonset", 2)
+    item["spec"]["template"]["spec"] = {"containers": [{"image": "nvcr.io/nvidia/driver:580.105.08-ubuntu22.04"}]}
+    driver = {"repository": "nvcr.io/nvidia", "image": "driver", "version": "580.105.08", "enabled": True}
+    state = replace(cluster.finished(), policies=(cluster.policy(driver=driver),))
+    state = replace(state, daemonsets={**state.daemonsets, "nvidia-driver-daemonset": item})
+    assert waiting(state, Expect()) == ()
+    older = replace(state, policies=(cluster.policy(driver={**driver, "version": "580.105"}),))
+    assert len(waiting(older, Expect())) == 1
+
+
+def test_what_was_switched_off_must_go() -> None:
+    state = replace(cluster.finished(), policies=(cluster.policy(dcgmExporter={"enabled": False}),))
+    (found,) = waiting(state, Expect())
+    assert (
+        str(found) == "DaemonSet nvidia-dcgm-exporter: wants to be gone (dcgmExporter is switched off), has still there"
+    )
 
 
 def test_finished() -> None:
@@ -157,5 +225,5 @@ def test_a_cluster_without_gpus_needs_no_operands() -> None:
 
 
 def test_remaining() -> None:
-    assert {each.kind for each in remaining(cluster.finished())} == {"ClusterPolicy", "DaemonSet"}
-    assert remaining(cluster.finished(policies=(), daemonsets={})) == ()
+    assert {each.kind for each in remaining(cluster.finished(), "gpu-operator")} == {"ClusterPolicy", "DaemonSet"}
+    assert remaining(cluster.finished(policies=(), daemonsets={}), "gpu-operator") == ()

@@ -41,7 +41,7 @@ class Api:
 
 
 def read(api: Any, *paths: str) -> operator_state.ClusterState:
-    return operator_state.read(api, "gpu-operator", "gpu-operator", list(paths))
+    return operator_state.read(api, operator_state.Query("gpu-operator", "gpu-operator", paths))
 
 
 def test_decode_release() -> None:
@@ -59,11 +59,11 @@ def test_the_highest_revision_counts() -> None:
     assert operator_state.latest_release([]) is None
 
 
-def test_an_empty_cluster_costs_ten_requests_and_the_namespace() -> None:
+def test_an_empty_cluster_costs_eleven_requests_and_the_namespace() -> None:
     api = Api()
     state = read(api)
     assert (state.release, state.policy, state.namespace, state.record) == (None, None, None, {})
-    assert len(api.asked) == 10 and api.asked[-1] == "/api/v1/namespaces/gpu-operator"
+    assert len(api.asked) == 11 and api.asked[-1] == "/api/v1/namespaces/gpu-operator"
 
 
 def test_a_finished_cluster_does_not_ask_for_its_namespace() -> None:
@@ -73,7 +73,7 @@ def test_a_finished_cluster_does_not_ask_for_its_namespace() -> None:
     api = Api(lists)
     state = read(api)
     assert state.namespace is not None and state.record == {"labels": {}}
-    assert len(api.asked) == 9
+    assert len(api.asked) == 10
 
 
 MONITOR = "/apis/monitoring.coreos.com/v1/namespaces/m/servicemonitors/x"

@@ -8,7 +8,7 @@ import operator_cluster as cluster
 import pytest
 
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.values import merge, series_of
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.values import merge, series_name
 
 MERGE = [
     (({"a": 1}, {"a": 2}), {"a": 2}),
@@ -71,12 +71,27 @@ def test_the_free_values_decide_which_driver_is_meant() -> None:
     assert cluster.wanted(values={"driver": {"enabled": True}}).driver == "operator"
 
 
-@pytest.mark.parametrize("version", ["v22.9.2", "22.9.2", "v24.9.2", "v25.10.1", "v26.7.0"])
-def test_known_versions(version: str) -> None:
-    assert series_of(version, cluster.VERSIONS)["repositories"]
+@pytest.mark.parametrize(("version", "series"), [
+    ("v22.9.2", "22.9"), ("22.9.2", "22.9"), ("v23.6.1", "23.6"), ("v25.10.1", "25.10"), ("v26.3.3", "26.3"),
+    ("v26.7.0", "26.7"),
+])  # fmt: skip
+def test_known_versions(version: str, series: str) -> None:
+    assert series_name(version, cluster.VERSIONS) == series
 
 
 @pytest.mark.parametrize("version", ["v99.1.0", "latest", "v26.7", ""])
 def test_unknown_versions(version: str) -> None:
     with pytest.raises(GpuError, match=r"known are v22\.9\.x"):
-        series_of(version, cluster.VERSIONS)
+        series_name(version, cluster.VERSIONS)
+
+
+@pytest.mark.parametrize(
+    ("version", "series"), [("v99.1.0", "26.7"), ("v25.6.0", "25.3"), ("v26.1.0", "25.10"), ("v1.8.0", "22.9")]
+)
+def test_an_unchecked_version_is_taken_for_the_one_before_it(version: str, series: str) -> None:
+    assert series_name(version, cluster.VERSIONS, unchecked=True) == series
+
+
+def test_an_unchecked_version_must_still_be_one() -> None:
+    with pytest.raises(GpuError):
+        series_name("latest", cluster.VERSIONS, unchecked=True)
