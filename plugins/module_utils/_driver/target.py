@@ -172,6 +172,7 @@ def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> dri
         branch=branch,
         version=wanted.version,
         flavour=wanted.flavour,
+        libraries=wanted.libraries,
         kernel_modules=modules,
         module_build=wanted.module_build,
         source=wanted.source.kind,
