@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Callable
 
 _B = r"(?:-tesla)?(?:-\d{3})?"  # a branch in a name, where there is one
 _S = r"(?:-server)?(?:-open)?"
@@ -213,6 +214,14 @@ _DISTRIBUTION = {
 _CUDA = {"ubuntu": (_CUDA_UBUNTU, _CUDA_UBUNTU_PLAIN), "debian": (_CUDA_DEBIAN,)}
 #: The distributions whose names are known, by the ID of os-release. Which of their releases the role supports is its vars' word.
 DISTRIBUTIONS = tuple(dict.fromkeys(distribution for distribution, _flavour in _DISTRIBUTION))
+
+
+Fill = Callable[[str], str]
+
+
+def filler(branch: str, kernel_modules: str, kernel_release: str) -> Fill:
+    """Return what puts branch, kind of kernel modules and kernel into a name."""
+    return lambda name: name.format(b=branch, o="-open" if kernel_modules == "open" else "", r=kernel_release)
 
 
 def namings(os_id: str, flavour: str, source: str) -> tuple[Naming, ...]:

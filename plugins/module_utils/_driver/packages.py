@@ -115,9 +115,7 @@ def _from_cuda(entry: Available) -> bool:
 
 
 def _fill(template: str, request: Request) -> str:
-    return template.format(
-        b=request.branch, o="-open" if request.kernel_modules == "open" else "", r=request.kernel_release
-    )
+    return names.filler(request.branch, request.kernel_modules, request.kernel_release)(template)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from node_builder import A40, KERNEL, bare_node, finished_node
+from node_builder import A40, KERNEL, STEMS, bare_node, finished_node
 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
@@ -32,7 +32,7 @@ def test_a_finished_node() -> None:
         "module_build": "dkms",
         "gsp_enabled": None,
         "persistence_enabled": True,
-        "held_packages": ["libnvidia-compute-525-server", "nvidia-dkms-525-server", "nvidia-utils-525-server"],
+        "held_packages": sorted(f"{stem}-525-server" for stem in (*STEMS, "nvidia-dkms")),
         "reboot_pending": False,
         "reboot_reason": None,
         "boot_id": "the-boot",
