@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from node_builder import KERNEL, STEMS, packages_of
 
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import make_catalogue, parse_policy, parse_show
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package, parse_status
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import find
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import Request, plan
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.whole import Asked, gaps
 
 V535 = "535.161.08"
@@ -106,3 +109,25 @@ def test_a_dependency_within_the_driver(change: Callable[[Package], Package], ex
     smi, *rest = debian("nvidia-smi", "nvidia-kernel-dkms", "libcuda1", "nvidia-persistenced", "libnvidia-ml1")
     smi = replace(smi, depends="libnvidia-ml1 (= 535.261.03-1), libc6 (>= 99)")
     assert found((smi, *rest[:-1], change(rest[-1])), DEBIAN) == expected
+
+
+@pytest.mark.parametrize("libraries", ["compute", "graphics"])
+@pytest.mark.parametrize(
+    ("suite", "branch", "release"), [("bookworm", "535", "6.1.0-50-amd64"), ("trixie", "550", "6.12.117+deb13-amd64")]
+)
+def test_what_is_planned_from_a_real_archive_has_no_gap(
+    fixtures: Path, suite: str, branch: str, release: str, libraries: str
+) -> None:
+    """Debian's own relations, alternatives and virtual names included."""
+    text = (fixtures / f"apt/{suite}-show.txt").read_text()
+    policy = parse_policy((fixtures / f"apt/{suite}-policy.txt").read_text(), "amd64")
+    request = Request("debian", "12", suite, release, branch, libraries=libraries)
+    chosen = set(plan(request, make_catalogue(parse_show(text), policy.candidates)).packages)
+    stanzas = (stanza for stanza in text.split("\n\n") if stanza.strip())
+    status = "\n\n".join(stanza.replace("\n", "\nStatus: hold ok installed\n", 1) for stanza in stanzas)
+    packages = tuple(p for p in parse_status(status) if f"{p.name}={p.version}" in chosen)
+    assert len(packages) > 15
+    assert found(packages, Asked("debian", "server", libraries, release)) == ()
+    assert "nvidia-smi is missing" in found(
+        tuple(p for p in packages if p.name != "nvidia-smi"), Asked("debian", "server", libraries, release)
+    )
