@@ -28,13 +28,20 @@ options:
     type: str
   flavour:
     description:
-      - V(server) is C(nvidia-driver-NNN-server) on Ubuntu; on Debian and in NVIDIA's repository it is the compute part
-        without a desktop's libraries, where there is one. V(desktop) is the whole driver.
-      - With pre-built kernel modules on Ubuntu it is C(nvidia-headless-no-dkms-NNN-server) with
-        C(nvidia-utils-NNN-server) where C(nvidia-driver-NNN-server) would bring dkms all the same.
+      - V(server) is the family C(NNN-server) on Ubuntu, and the driver without X on Debian. V(desktop) is the family C(NNN) on
+        Ubuntu, and the driver with X on Debian. NVIDIA's repository has one family for both.
     type: str
     choices: [server, desktop]
     default: server
+  libraries:
+    description:
+      - What of the driver's user space is wanted. V(compute) is what CUDA needs with C(nvidia-smi) and the persistence daemon;
+        V(graphics) adds video encoding and decoding, OpenGL and Vulkan, which pods may ask for as driver capabilities.
+      - The set is the same whether kernel modules are pre-built or built by dkms. NVIDIA's repository for Ubuntu has one
+        metapackage for both from branch 590 on.
+    type: str
+    choices: [compute, graphics]
+    default: graphics
   kernel_modules:
     description: NVIDIA's open or its proprietary kernel modules.
     type: str
@@ -201,7 +208,17 @@ if TYPE_CHECKING:
 
 def request(params: dict[str, Any]) -> Request:
     system = read_os_release()
-    asked = ("branch", "version", "flavour", "kernel_modules", "module_build", "source", "fabric_manager", "headers")
+    asked = (
+        "branch",
+        "version",
+        "flavour",
+        "libraries",
+        "kernel_modules",
+        "module_build",
+        "source",
+        "fabric_manager",
+        "headers",
+    )
     return Request(
         os_id=system.get("ID", ""),
         os_version=system.get("VERSION_ID", ""),
@@ -228,6 +245,7 @@ def argument_spec() -> dict[str, Any]:
         "branch": {"type": "str", "required": True},
         "version": {"type": "str"},
         "flavour": {"type": "str", "choices": ["server", "desktop"], "default": "server"},
+        "libraries": {"type": "str", "choices": ["compute", "graphics"], "default": "graphics"},
         "kernel_modules": {"type": "str", "choices": ["open", "proprietary"], "default": "proprietary"},
         "module_build": {"type": "str", "choices": ["auto", "prebuilt", "dkms"], "default": "auto"},
         "source": {"type": "str", "choices": ["distribution", "cuda", "mirror", "local"], "default": "distribution"},

@@ -39,6 +39,15 @@ options:
     type: str
     choices: [server, desktop]
     default: server
+  libraries:
+    description:
+      - What of the driver's user space is wanted. V(compute) is what CUDA needs with C(nvidia-smi) and the persistence daemon;
+        V(graphics) adds video encoding and decoding, OpenGL and Vulkan, which pods may ask for as driver capabilities.
+      - The set is the same whether kernel modules are pre-built or built by dkms. NVIDIA's repository for Ubuntu has one
+        metapackage for both from branch 590 on.
+    type: str
+    choices: [compute, graphics]
+    default: graphics
   kernel_modules:
     description:
       - Open or proprietary kernel modules.
@@ -288,6 +297,7 @@ ARGUMENTS: dict[str, Any] = {
     "branch": {"type": "str"},
     "version": {"type": "str"},
     "flavour": {"type": "str", "choices": ["server", "desktop"], "default": "server"},
+    "libraries": {"type": "str", "choices": ["compute", "graphics"], "default": "graphics"},
     "kernel_modules": {"type": "str", "choices": ["auto", "open", "proprietary"], "default": "auto"},
     "module_build": {"type": "str", "choices": ["auto", "prebuilt", "dkms"], "default": "auto"},
     "source": {"type": "dict", "options": SOURCE, "required_if": SOURCE_NEEDS},

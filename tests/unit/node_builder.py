@@ -34,9 +34,22 @@ UNIT = systemd_unit.Unit(
 )
 
 
+STEMS = (
+    *(
+        "libnvidia-cfg1",
+        "libnvidia-compute",
+        "libnvidia-decode",
+        "libnvidia-encode",
+        "libnvidia-extra",
+        "libnvidia-fbc1",
+    ),
+    *("libnvidia-gl", "nvidia-compute-utils", "nvidia-kernel-common", "nvidia-utils", "xserver-xorg-video-nvidia"),
+)
+
+
 def package_plan(version: str) -> PackagePlan:
-    """The smallest family: a module, a library, a tool."""
-    names = ("nvidia-dkms-x-server", "libnvidia-compute-x-server", "nvidia-utils-x-server")
+    """The family of Ubuntu's servers: the module's source, libraries, tools."""
+    names = ("nvidia-dkms-x-server", *(f"{stem}-x-server" for stem in STEMS))
     branch = version.split(".")[0]
     pinned = tuple(f"{name.replace('-x-', f'-{branch}-')}={version}-0ubuntu1" for name in names)
     return PackagePlan(pinned, pinned, (pinned[0].split("=")[0],), version, branch, "proprietary", "dkms")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from node_builder import STEMS
+
 from ansible_collections.t9k.gpu.plugins.module_utils._command import NOT_FOUND, Result
 
 HOUR = 3600.0
@@ -14,7 +16,10 @@ OS = {
     "debian-12": 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n',
     "ubuntu-24.04": 'PRETTY_NAME="Ubuntu 24.04.2 LTS"\nID=ubuntu\nVERSION_ID="24.04"\nVERSION_CODENAME=noble\n',
 }
-DRIVER = {"nvidia-dkms-580-server-open": "580.159.04-0ubuntu1", "libnvidia-compute-580-server": "580.159.04-0ubuntu1"}
+#: The family by the page of nvidia-driver-580-server-open at packages.ubuntu.com.
+DRIVER = dict.fromkeys(
+    ("nvidia-dkms-580-server-open", *(f"{stem}-580-server" for stem in STEMS)), "580.159.04-0ubuntu1"
+)
 
 
 class Tree:

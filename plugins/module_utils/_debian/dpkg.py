@@ -23,7 +23,7 @@ _INSTALLED = frozenset({"installed", "triggers-awaited", "triggers-pending"})
 #: States in which the package has no files on the system.
 _ABSENT = frozenset({"not-installed", "config-files"})
 
-_FIELDS = ("Status", "Architecture", "Version", "Multi-Arch")
+_FIELDS = ("Status", "Architecture", "Version", "Multi-Arch", "Depends", "Provides")
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,18 @@ class Package:
     status: str
     multi_arch: str = "no"
     depends: str = ""
+    provides: str = ""
+    flag: str = "ok"
+
+    @property
+    def must_be_unpacked_again(self) -> bool:
+        """Tell whether ``dpkg --configure`` cannot mend it: its files are not all there."""
+        return self.status == "half-installed" or self.flag == "reinstreq"
 
     @property
     def installed(self) -> bool:
         """Tell whether it is unpacked and configured."""
-        return self.status in _INSTALLED
+        return self.status in _INSTALLED and self.flag == "ok"
 
     @property
     def present(self) -> bool:
@@ -77,6 +84,11 @@ def read_status(root: str = "/") -> tuple[Package, ...]:
     return tuple(packages.values())
 
 
+def interrupted(root: str = "/") -> bool:
+    """Tell whether dpkg has a journal that it has not taken in: it was broken off, or it is at work. apt refuses both."""
+    return bool(_journals(under(root, f"{ADMIN_DIR}/updates")))
+
+
 def _journals(folder: Path) -> list[Path]:
     try:
         return sorted(entry for entry in folder.iterdir() if entry.name.isdigit())
@@ -92,7 +104,7 @@ def parse_status(text: str, where: str = "text") -> list[Package]:
 def _package(stanza: str, where: str) -> Package:
     stanza = "\n" + stanza.lstrip("\n")
     name = _field(stanza, "Package")
-    status, architecture, version, multi_arch = (_field(stanza, field) for field in _FIELDS)
+    status, architecture, version, multi_arch, depends, provides = (_field(stanza, field) for field in _FIELDS)
     words = status.split()
     if not name or len(words) != 3:
         raise GpuError(
@@ -101,8 +113,8 @@ def _package(stanza: str, where: str) -> Package:
             where,
             "the database is damaged or cut short: see `dpkg --audit` and the copies in /var/backups",
         )
-    depends = _field(stanza, "Depends") if name.startswith("linux-") else ""
-    return Package(name, architecture, version or None, words[0], words[2], multi_arch or "no", depends)
+    want, flag, state = words
+    return Package(name, architecture, version or None, want, state, multi_arch or "no", depends, provides, flag)
 
 
 def _field(stanza: str, name: str) -> str:

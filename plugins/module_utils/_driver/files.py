@@ -32,7 +32,7 @@ def preferences(driver_version: str) -> str:
     leaves them alone. The version is an expression: a glob with a star at both ends matches nothing, since apt takes the
     last one for a prefix match and the first one literally.
     """
-    driver = " ".join(name for name in names.GLOBS if not name.startswith("linux-"))
+    driver = " ".join(names.GLOBS)
     version = driver_version.replace(".", r"\.")
     return f"{HEADER}Package: {driver}\nPin: version /^([0-9]+:)?{version}-/\nPin-Priority: 1001\n"
 
@@ -40,8 +40,7 @@ def preferences(driver_version: str) -> str:
 def unattended() -> str:
     """Keep unattended-upgrades off the driver: python regular expressions, matched from the start of a name.
 
-    The container toolkit shares the prefix, but its fixes must not wait for the driver.
+    Whole names: what else has the prefixes (the container toolkit, DGX OS's tools) must not wait for the driver.
     """
-    stems = (name.rstrip("*") for name in names.GLOBS)
-    lines = "".join(f'    "{stem}{"(?!container)" if stem.endswith("nvidia-") else ""}";\n' for stem in stems)
+    lines = "".join(f'    "(?:{pattern})$";\n' for pattern in names.PATTERNS)
     return f"{HEADER.replace('#', '//', 1)}Unattended-Upgrade::Package-Blacklist {{\n{lines}}};\n"

@@ -88,7 +88,7 @@ def leaving(packages: Iterable[Package], staying: Iterable[str]) -> tuple[str, .
         other_prebuilt = _but_its_kernel(name) not in (None, *prebuilt)
         return other_branch or other_kind or other_prebuilt or bool(names.DKMS.match(name))
 
-    candidates = (p for p in packages if p.installed and p.name not in kept and names.is_driver(p.name))
+    candidates = (p for p in packages if p.present and p.name not in kept and names.is_driver(p.name))
     return tuple(sorted(package.label for package in candidates if leaves(package.name)))
 
 

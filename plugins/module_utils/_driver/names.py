@@ -11,39 +11,41 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Callable
 
-#: What belongs to the driver.
-_DRIVER = re.compile(
-    r"""
-      (?:lib)?nvidia-.+
-    | lib(?:cuda|cudadebugger|nvcuvid|nvoptix|xnvctrl)\d+(?:-.+)?
-    | lib(?:gl|egl|gles|glx|gl1|gles1|gles2)-nvidia.*
-    | linux-(?:modules|objects|signatures)-nvidia-.+
-    | xserver-xorg-video-nvidia.*
-    | firmware-nvidia-.+
-    | cuda-drivers.*
-    """,
-    re.VERBOSE,
+_B = r"(?:-tesla)?(?:-\d{3})?"  # a branch in a name, where there is one
+_S = r"(?:-server)?(?:-open)?"
+#: What belongs to the driver: a list, since others use the same prefixes. DGX OS (nvidia-raid-config, nvidia-crashdump,
+#: nvidia-repo-keys and more, appendix "Installed Packages" of its user guide), the container toolkit, the CUDA toolkit and
+#: its libraries, GPUDirect Storage (nvidia-fs) and nouveau's firmware are released apart and must stay when the driver goes.
+#: Made from the binary packages of the sources nvidia-graphics-drivers-{525,535,590}[-server], fabric-manager-*, libnvidia-nscq-*
+#: and linux-restricted-modules (packages.ubuntu.com), nvidia-graphics-drivers[-tesla-535] (packages.debian.org), and of the
+#: driver in NVIDIA's repository.
+PATTERNS = (
+    rf"nvidia{_B}-(?:driver|headless|headless-no-dkms|dkms|open)(?:-\d{{3}})?{_S}",
+    rf"nvidia{_B}-driver-(?:bin|libs|full|cuda|common)",
+    rf"nvidia{_B}-(?:open-)?kernel-(?:dkms|source|support|open-dkms|common)(?:-\d{{3}})?{_S}",
+    rf"nvidia-(?:utils|compute-utils|firmware|fabricmanager|fabricmanager-dev|imex|settings)(?:-\d{{3}})?{_S}(?:-[\d.]+)?",
+    rf"nvidia{_B}-(?:alternative|smi|egl-icd|vulkan-icd|opencl-icd|vdpau-driver|legacy-check)(?:-any)?",
+    r"nvidia-(?:egl|vulkan|opencl|suspend)-common|nvidia-(?:support|installer-cleanup|persistenced|modprobe|powerd|xconfig)",
+    r"nvidia-(?:libopencl1|detect|cuda-mps)",
+    r"libnvidia-(?!container|ml-dev)[a-z0-9-]+?(?:-\d{3})?(?:-server)?(?<!-dev)",
+    r"lib(?:cuda|cudadebugger|nvcuvid|nvoptix|nvsdm|xnvctrl)\d*(?:-\d{3})?",
+    r"lib(?:gl|egl|gles|glx|gl1|gles1|gles2)-nvidia.*",
+    r"linux-(?:modules|objects|signatures)-nvidia-.+",
+    r"xserver-xorg-video-nvidia.*",
+    r"firmware-nvidia(?:-tesla)?(?:-\d{3})?-gsp(?:-[\d.]+)?",
+    r"cuda-drivers.*",
 )
-#: Names of that form that are released apart from the driver: the container runtime's tools, the CUDA toolkit,
-#: nouveau's firmware.
-_NOT_DRIVER = re.compile(
-    r"""
-      (?:lib)?nvidia-container.*
-    | nvidia-(?:docker|cuda-(?!mps)|cudnn|cg-|fs|gds|nsight|openjdk|profiler|visual-profiler|opencl-dev|vaapi).*
-    | lib.+-dev
-    | firmware-nvidia-graphics
-    """,
-    re.VERBOSE,
-)
+_DRIVER = re.compile("|".join(PATTERNS))
 #: The same as one anchored expression for apt, which walks all its packages once for each expression and takes an
 #: unanchored glob for one that matches in the middle of names.
 _APT = (
-    "^(nvidia-|libnvidia-|lib(cuda|cudadebugger|nvcuvid|nvoptix|xnvctrl)[0-9]|lib(gl|egl|gles|glx|gl1)-nvidia"
+    "^(nvidia-|libnvidia-|lib(cuda|cudadebugger|nvcuvid|nvoptix|xnvctrl)[0-9]|libnvsdm|lib(gl|egl|gles|glx|gl1)-nvidia"
     "|xserver-xorg-video-nvidia|firmware-nvidia-|cuda-drivers"
     "|linux-(modules|objects|signatures)-nvidia-(.*-)?{release}$|linux-headers-{release}$)"
 )
-#: The same as globs of apt's preferences, and as the beginnings that unattended-upgrades matches.
+#: The same as globs of apt's preferences, which the pin's version narrows to the driver.
 GLOBS = (
     "nvidia-*",
     "libnvidia-*",
@@ -51,9 +53,6 @@ GLOBS = (
     "libnvcuvid*",
     "libnvoptix*",
     "firmware-nvidia-gsp*",
-    "linux-objects-nvidia-*",
-    "linux-signatures-nvidia-*",
-    "linux-modules-nvidia-*",
     "xserver-xorg-video-nvidia*",
 )
 #: What brings a kernel module, built on the host or pre-built for one kernel.
@@ -85,12 +84,16 @@ CUDA_ORIGIN = re.compile(r"/compute/cuda/repos/|developer\.download\.nvidia\.|/n
 
 def is_driver(name: str) -> bool:
     """Tell whether a package of this name belongs to the driver, and so to what is held, moved and removed with it."""
-    return bool(_DRIVER.fullmatch(name)) and not _NOT_DRIVER.fullmatch(name)
+    return bool(_DRIVER.fullmatch(name))
 
 
 def apt_pattern(kernel_release: str) -> str:
     """Return the expression for apt that matches the driver's packages, and modules and headers of this kernel."""
     return _APT.format(release=re.sub(r"([.+])", r"\\\1", kernel_release))
+
+
+#: What is wanted of a driver's user space: to compute; or graphics and video too, which pods may ask for as capabilities.
+LIBRARIES = ("compute", "graphics")
 
 
 @dataclass(frozen=True)
@@ -99,85 +102,132 @@ class Naming:
     kernel modules, ``{r}`` the kernel release.
 
     ``driver``    carries the driver's version
-    ``roots``     what is installed; everything else comes by dependency
+    ``roots``     what is installed for compute and for graphics; everything else comes by dependency
+    ``parts``     what must be there for each, however it came; takes the place of ``roots`` where these would bring dkms
+                  beside pre-built modules, so that one set is installed either way
     ``dkms``      the kernel modules' source with what builds it, by the kind of kernel modules
     ``prebuilt``  modules built by the distribution for one kernel, where it has such
-    ``no_dkms``   what takes the place of ``roots`` with pre-built modules if ``roots`` would bring dkms all the same
     """
 
     driver: str
-    roots: tuple[str, ...]
+    roots: dict[str, tuple[str, ...]]
+    parts: dict[str, tuple[str, ...]]
     dkms: dict[str, str]
     fabric_manager: str
     prebuilt: str | None = None
-    no_dkms: tuple[str, ...] = ()
 
 
-def _ubuntu(suffix: str) -> Naming:
+def _both(compute: tuple[str, ...], graphics: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    return dict(zip(LIBRARIES, (compute, graphics)))
+
+
+#: What headless and driver metapackages of Ubuntu depend on, by packages.ubuntu.com (nvidia-headless-no-dkms-535-server,
+#: nvidia-driver-535-server, nvidia-driver-595-server).
+_UBUNTU_COMPUTE = (
+    *("libnvidia-cfg1", "libnvidia-compute"),
+    *("nvidia-compute-utils", "nvidia-kernel-common", "nvidia-utils"),
+)
+_UBUNTU_GRAPHICS = (
+    *("libnvidia-decode", "libnvidia-encode", "libnvidia-extra", "libnvidia-fbc1", "libnvidia-gl"),
+    "xserver-xorg-video-nvidia",
+)
+
+
+def _ubuntu(s: str) -> Naming:
+    """Name Ubuntu's packages; ``s`` is ``-server`` or nothing."""
+    compute = tuple(f"{stem}-{{b}}{s}" for stem in _UBUNTU_COMPUTE)
+    graphics = (*compute, *(f"{stem}-{{b}}{s}" for stem in _UBUNTU_GRAPHICS))
     return Naming(
-        driver=f"nvidia-driver-{{b}}{suffix}{{o}}",
-        roots=(f"nvidia-driver-{{b}}{suffix}{{o}}",),
-        dkms=dict.fromkeys(("open", "proprietary"), f"nvidia-dkms-{{b}}{suffix}{{o}}"),
+        driver=f"nvidia-driver-{{b}}{s}{{o}}",
+        roots=_both(
+            (f"nvidia-headless-no-dkms-{{b}}{s}{{o}}", f"nvidia-utils-{{b}}{s}"), (f"nvidia-driver-{{b}}{s}{{o}}",)
+        ),
+        parts=_both(compute, graphics),
+        dkms=dict.fromkeys(("open", "proprietary"), f"nvidia-dkms-{{b}}{s}{{o}}"),
         fabric_manager="nvidia-fabricmanager-{b}",
-        prebuilt=f"linux-modules-nvidia-{{b}}{suffix}{{o}}-{{r}}",
-        no_dkms=(f"nvidia-headless-no-dkms-{{b}}{suffix}{{o}}", f"nvidia-utils-{{b}}{suffix}"),
+        prebuilt=f"linux-modules-nvidia-{{b}}{s}{{o}}-{{r}}",
     )
 
 
-_CUDA_DKMS = dict.fromkeys(("open", "proprietary"), "nvidia-dkms-{b}{o}")
-#: NVIDIA's repository for Ubuntu up to branch 580. For servers without a desktop's libraries.
-_CUDA_UBUNTU_SERVER = Naming(
-    "nvidia-headless-{b}{o}", ("nvidia-headless-{b}{o}", "nvidia-utils-{b}"), _CUDA_DKMS, "nvidia-fabricmanager-{b}"
+#: NVIDIA's repository for Ubuntu up to branch 580.
+_CUDA_UBUNTU = Naming(
+    "nvidia-driver-{b}{o}",
+    _both(("nvidia-headless-{b}{o}", "nvidia-utils-{b}"), ("nvidia-driver-{b}{o}",)),
+    _both(
+        ("libnvidia-compute-{b}", "nvidia-utils-{b}"), ("libnvidia-gl-{b}", "libnvidia-compute-{b}", "nvidia-utils-{b}")
+    ),
+    dict.fromkeys(("open", "proprietary"), "nvidia-dkms-{b}{o}"),
+    "nvidia-fabricmanager-{b}",
 )
-_CUDA_UBUNTU_DESKTOP = Naming("nvidia-driver-{b}{o}", ("nvidia-driver-{b}{o}",), _CUDA_DKMS, "nvidia-fabricmanager-{b}")
-#: From 590 on the names lose the branch, so the version alone decides.
+#: From 590 on the names lose the branch, so the version alone decides; there is one metapackage for everything.
 _CUDA_UBUNTU_PLAIN = Naming(
     "nvidia-driver{o}",
-    ("nvidia-driver{o}",),
+    _both(("nvidia-driver{o}",), ("nvidia-driver{o}",)),
+    _both(("libnvidia-compute",), ("libnvidia-compute",)),
     dict.fromkeys(("open", "proprietary"), "nvidia-dkms{o}"),
     "nvidia-fabricmanager",
 )
 
+
 _DEBIAN_DKMS = {"open": "nvidia-open-kernel-dkms", "proprietary": "nvidia-kernel-dkms"}
-#: Debian has no metapackage for servers: this is its compute part without X.
-_DEBIAN_SERVER = Naming("libcuda1", ("nvidia-smi", APART, "libcuda1"), _DEBIAN_DKMS, "nvidia-fabricmanager")
-_DEBIAN_DESKTOP = Naming("nvidia-driver", ("nvidia-driver",), _DEBIAN_DKMS, "nvidia-fabricmanager")
+#: Debian has no metapackage for servers: these are its parts without X. The tools are only recommended, so they are named.
+_DEBIAN_COMPUTE = ("nvidia-smi", APART, "libcuda1")
+_DEBIAN_GRAPHICS = (*_DEBIAN_COMPUTE, "nvidia-driver-libs", "libnvcuvid1", "libnvidia-encode1")
 #: A second branch that Debian keeps beside its main one; proprietary kernel modules only.
 _TESLA_DKMS = {"proprietary": "nvidia-tesla-{b}-kernel-dkms"}
-_DEBIAN_TESLA_SERVER = Naming(
-    "libnvidia-tesla-{b}-cuda1",
-    ("nvidia-tesla-{b}-smi", APART, "libnvidia-tesla-{b}-cuda1"),
-    _TESLA_DKMS,
-    "nvidia-fabricmanager-{b}",
+_TESLA_COMPUTE = ("nvidia-tesla-{b}-smi", APART, "libnvidia-tesla-{b}-cuda1")
+_TESLA_GRAPHICS = (
+    *_TESLA_COMPUTE,
+    *("nvidia-tesla-{b}-driver-libs", "libnvidia-tesla-{b}-nvcuvid1", "libnvidia-tesla-{b}-encode1"),
 )
-_DEBIAN_TESLA_DESKTOP = Naming(
-    "nvidia-tesla-{b}-driver", ("nvidia-tesla-{b}-driver",), _TESLA_DKMS, "nvidia-fabricmanager-{b}"
-)
-_CUDA_DEBIAN_DKMS = {"open": "nvidia-kernel-open-dkms", "proprietary": "nvidia-kernel-dkms"}
-_CUDA_DEBIAN_SERVER = Naming("nvidia-driver-cuda", ("nvidia-driver-cuda",), _CUDA_DEBIAN_DKMS, "nvidia-fabricmanager")
-_CUDA_DEBIAN_DESKTOP = Naming("nvidia-driver", ("nvidia-driver",), _CUDA_DEBIAN_DKMS, "nvidia-fabricmanager")
 
-#: (distribution, flavour): its own names, then those of NVIDIA's repository for it. The first that fits is taken.
+
+def _debian(desktop: bool) -> tuple[Naming, ...]:
+    """Name Debian's two drivers; a desktop's graphics come with X."""
+    graphics = (*_DEBIAN_GRAPHICS, *(("nvidia-driver",) if desktop else ()))
+    tesla = (*_TESLA_GRAPHICS, *(("nvidia-tesla-{b}-driver",) if desktop else ()))
+    main, second = _both(_DEBIAN_COMPUTE, graphics), _both(_TESLA_COMPUTE, tesla)
+    return (
+        Naming("libcuda1", main, main, _DEBIAN_DKMS, "nvidia-fabricmanager"),
+        Naming("libnvidia-tesla-{b}-cuda1", second, second, _TESLA_DKMS, "nvidia-fabricmanager-{b}"),
+    )
+
+
+#: As NVIDIA's installation guide has it in its chapter on compute-only and desktop installation.
+_CUDA_DEBIAN_SETS = _both(("nvidia-driver-cuda",), ("nvidia-driver-cuda", "nvidia-driver"))
+_CUDA_DEBIAN = Naming(
+    "nvidia-driver-cuda",
+    _CUDA_DEBIAN_SETS,
+    _CUDA_DEBIAN_SETS,
+    {"open": "nvidia-kernel-open-dkms", "proprietary": "nvidia-kernel-dkms"},
+    "nvidia-fabricmanager",
+)
+
+#: (distribution, flavour): its own names, then those of NVIDIA's repository for it, which has one family for both. The
+#: first that fits is taken.
 _DISTRIBUTION = {
     ("ubuntu", "server"): (_ubuntu("-server"),),
     ("ubuntu", "desktop"): (_ubuntu(""),),
-    ("debian", "server"): (_DEBIAN_SERVER, _DEBIAN_TESLA_SERVER),
-    ("debian", "desktop"): (_DEBIAN_DESKTOP, _DEBIAN_TESLA_DESKTOP),
+    ("debian", "server"): _debian(desktop=False),
+    ("debian", "desktop"): _debian(desktop=True),
 }
-_CUDA = {
-    ("ubuntu", "server"): (_CUDA_UBUNTU_SERVER, _CUDA_UBUNTU_DESKTOP, _CUDA_UBUNTU_PLAIN),
-    ("ubuntu", "desktop"): (_CUDA_UBUNTU_DESKTOP, _CUDA_UBUNTU_PLAIN),
-    ("debian", "server"): (_CUDA_DEBIAN_SERVER, _CUDA_DEBIAN_DESKTOP),
-    ("debian", "desktop"): (_CUDA_DEBIAN_DESKTOP,),
-}
+_CUDA = {"ubuntu": (_CUDA_UBUNTU, _CUDA_UBUNTU_PLAIN), "debian": (_CUDA_DEBIAN,)}
 #: The distributions whose names are known, by the ID of os-release. Which of their releases the role supports is its vars' word.
 DISTRIBUTIONS = tuple(dict.fromkeys(distribution for distribution, _flavour in _DISTRIBUTION))
+
+
+Fill = Callable[[str], str]
+
+
+def filler(branch: str, kernel_modules: str, kernel_release: str) -> Fill:
+    """Return what puts branch, kind of kernel modules and kernel into a name."""
+    return lambda name: name.format(b=branch, o="-open" if kernel_modules == "open" else "", r=kernel_release)
 
 
 def namings(os_id: str, flavour: str, source: str) -> tuple[Naming, ...]:
     """Return the namings that may fit, in order of preference; a mirror or a folder may hold either kind."""
     key = (os_id, flavour)
-    own, cuda = _DISTRIBUTION[key], _CUDA[key]
+    own, cuda = _DISTRIBUTION[key], _CUDA[os_id]
     return {"distribution": own, "cuda": cuda}.get(source, (*own, *cuda))
 
 

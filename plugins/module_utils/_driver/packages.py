@@ -26,6 +26,7 @@ class Request:
     branch: str
     version: str | None = None
     flavour: str = "server"
+    libraries: str = "graphics"
     kernel_modules: str = "proprietary"
     module_build: str = "auto"
     source: str = "distribution"
@@ -114,9 +115,7 @@ def _from_cuda(entry: Available) -> bool:
 
 
 def _fill(template: str, request: Request) -> str:
-    return template.format(
-        b=request.branch, o="-open" if request.kernel_modules == "open" else "", r=request.kernel_release
-    )
+    return names.filler(request.branch, request.kernel_modules, request.kernel_release)(template)
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,7 @@ def _kernel_modules(chosen: _Chosen, offer: Catalogue) -> tuple[list[Available],
     """Return the roots, and whether the modules come built: only for the exact kernel and the exact driver."""
     request, naming = chosen.request, chosen.naming
     version = driver_version(chosen.entry.version) or ""
-    roots = [_at(offer, _fill(name, request), version, request) for name in naming.roots]
+    roots = [_at(offer, _fill(name, request), version, request) for name in naming.roots[request.libraries]]
     if request.module_build != "dkms":
         module, reason = _prebuilt(request, offer, naming, version)
         if module:
@@ -247,13 +246,14 @@ def _is_of(module: Available, version: str) -> bool:
 def _without_dkms(
     request: Request, offer: Catalogue, naming: Naming, roots: list[Available], version: str
 ) -> list[Available]:
+    """Return the same libraries by their own names where the metapackage would bring dkms beside pre-built modules."""
     dkms = _fill(naming.dkms[request.kernel_modules], request)
     if not any(entry.name == dkms for entry in closure(roots, offer, version)):
         return roots
-    without = [_fill(name, request) for name in naming.no_dkms]
-    if request.flavour != "server" or not all(offer.versions(name) for name in without):
-        return roots
-    return [*(_at(offer, name, version, request) for name in without), roots[-1]]
+    return [
+        *(_at(offer, _fill(name, request), version, request) for name in naming.parts[request.libraries]),
+        roots[-1],
+    ]
 
 
 def _at(offer: Catalogue, name: str, version: str, request: Request) -> Available:

@@ -27,6 +27,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._step import Step, Steps
 NO_PERSISTENCE = "--no-persistence-mode"
 #: What ``deb822_repository`` cannot do without.
 PYTHON_DEBIAN = "python3-debian"
+INTERRUPTED = "dpkg was interrupted, and apt refuses to work until it has finished"
 #: What steps disturb.
 GPU_WORK = "GPU work on the node loses the library and the module under it"
 CONTAINERS = "systemd's reload can take the GPUs away from running containers"
@@ -41,6 +42,7 @@ class Target:
     kernel_modules: str
     packages: PackagePlan | None = None  # None: the packages are right already
     leaving: tuple[str, ...] = ()  # packages of the former driver that must go
+    gaps: tuple[str, ...] = ()  # what the installed driver of this version lacks
     transaction: Transaction = field(default_factory=Transaction)
     source: Entry | None = None  # what must stand in the collection's own apt source file
     vendor_persistence_off: bool = False  # the unit these packages bring starts with --no-persistence-mode
@@ -56,10 +58,10 @@ def plan(state: NodeState, wanted: Wanted, target: Target | None) -> Steps:
 
 
 def _present(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
-    yield from _broken_packages(state)
+    apt = [*_source(state, target), *_install(state, target)]
+    yield from _repair(state, target, uses_apt=bool(apt))
     yield from _files(state, wanted, target)
-    yield from _source(state, target)
-    yield from _install(state, target)
+    yield from apt
     yield from _hold(state, wanted, target)
     gsp = list(_gsp_option(state, wanted, target))
     yield from gsp
@@ -67,10 +69,22 @@ def _present(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]
     yield from _initramfs(state, wanted, gsp)
 
 
-def _broken_packages(state: NodeState) -> Iterator[Step]:
-    broken = sorted(p.name for p in state.packages if names.is_driver(p.name) and p.present and not p.installed)
+def _repair(state: NodeState, target: Target, uses_apt: bool) -> Iterator[Step]:
+    """Mend what dpkg left half done.
+
+    Configuring brings no files back, nor does apt install a version that is there already (tried with apt 2.6): what lacks
+    files is installed again, unless the installation that follows brings another version. A journal stops apt, whoever left it.
+    """
+    broken = [p for p in state.packages if names.is_driver(p.name) and p.present and not p.installed]
+    coming = dict(entry.split("=", 1) for entry in target.packages.packages) if target.packages else {}
+    staying = [p for p in broken if p.label not in target.leaving and p.version == coming.get(p.name, p.version)]
+    lacking = [p for p in staying if p.must_be_unpacked_again]
+    data = {"reinstall": sorted(f"{p.spec}={p.version}" for p in lacking)}
     if broken:
-        yield Step("repair", f"dpkg was interrupted: {', '.join(broken)} half installed", GPU_WORK)
+        which = ", ".join(sorted(package.name for package in broken))
+        yield Step("repair", f"dpkg was interrupted: {which} half installed", GPU_WORK, data)
+    elif uses_apt and state.system.dpkg_interrupted:
+        yield Step("repair", INTERRUPTED, data=data)
 
 
 def _files(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
@@ -110,7 +124,11 @@ def _install(state: NodeState, target: Target) -> Iterator[Step]:
         "release": [*target.leaving, *(_held_kernels(state) if target.packages.module_build == "dkms" else ())],
         "transaction": target.transaction.to_dict(),
     }
-    yield Step("install", f"driver {before} installed, {target.driver_version} wanted", GPU_WORK, data)
+    reason = f"driver {before} installed, {target.driver_version} wanted"
+    if target.gaps:
+        more = f" and {len(target.gaps) - 3} more" if len(target.gaps) > 3 else ""
+        reason = f"driver {before} is not whole: {', '.join(target.gaps[:3])}{more}"
+    yield Step("install", reason, GPU_WORK, data)
 
 
 def _hold(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
@@ -242,6 +260,8 @@ def pending_reboot(state: NodeState, wanted: Wanted, target: Target | None, plan
 
 
 def _absent(state: NodeState) -> Iterator[Step]:
+    if state.system.dpkg_interrupted and any(names.is_driver(p.name) and p.present for p in state.packages):
+        yield Step("repair", INTERRUPTED, data={"reinstall": []})
     going = sorted(p.label for p in state.packages if names.is_driver(p.name) and p.status != "not-installed")
     if going:
         data = {"packages": going, "release": _held_kernels(state)}

@@ -52,6 +52,7 @@ class System:
     apt_lists_mtime: float | None
     initramfs_releases: tuple[str, ...] = ()
     as_root: bool = True
+    dpkg_interrupted: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ def _system(root: str) -> System:
         apt_lists_mtime=_apt_lists_mtime(root),
         initramfs_releases=tuple(_release(path) for path in images),
         as_root=root != "/" or os.geteuid() == 0,
+        dpkg_interrupted=debian_dpkg.interrupted(root),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import health as nvidia_health
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import Fault
@@ -28,7 +29,7 @@ def summary(state: NodeState, reboot_pending: str | None, health: tuple[Fault, .
             "module_build": state.driver.module_build if state.driver else None,
             "gsp_enabled": _shared([gpu.gsp_enabled for gpu in state.smi.gpus]),
             "persistence_enabled": _shared([gpu.persistence_enabled for gpu in state.smi.gpus]),
-            "held_packages": sorted(package.name for package in state.packages if package.held),
+            "held_packages": _held(state),
             "reboot_pending": reboot_pending is not None,
             "reboot_reason": reboot_pending,
             "boot_id": state.system.boot_id,
@@ -37,6 +38,12 @@ def summary(state: NodeState, reboot_pending: str | None, health: tuple[Fault, .
         "health": [fault.to_dict() for fault in health],
         "problems": [str(fault) for fault in health],
     }
+
+
+def _held(state: NodeState) -> list[str]:
+    """Return what is held of the driver and for it: other holds, of CUDA's libraries say, are somebody else's."""
+    ours = set(installed.hold_set(state.packages, state.system.kernel_release))
+    return sorted(package.name for package in state.packages if package.held and package.label in ours)
 
 
 def _shared(values: list[bool | None]) -> bool | None:

@@ -16,7 +16,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._debian import sources as 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
-from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import names, whole
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import packages as driver_packages
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import InstalledDriver
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import PackagePlan
@@ -108,16 +108,26 @@ def resolve(run: Run, state: NodeState, wanted: Wanted, supported_os: Mapping[st
     modules = kernel_modules(state, wanted, branch)
     driver = state.driver
     entry = source_entry(state, wanted, supported_os)
-    if driver is not None and satisfied(driver, state, wanted, branch, modules):
+    gaps = _gaps(state, wanted)
+    right = satisfied(driver, state, wanted, branch, modules)
+    if driver is not None and right and not gaps:
         return Target(driver.driver_version, driver.kernel_modules, source=entry)
     request = _request(state, wanted, branch, modules)
+    if driver is not None and right:
+        # What is missing is mended at the version that is there: a library is no reason to move the driver.
+        request = replace(request, version=driver.driver_version)
     local = wanted.source.kind == "local"
     if local or (_source_in_place(state, entry) and _lists_are_fresh(state)):
         plan, leaving, transaction = _packages(run, state, request, wanted)
     else:
         with debian_preview.preview(run, entry, driver_files.SOURCES) as previewing:
             plan, leaving, transaction = _packages(previewing, state, request, wanted)
-    if driver is not None and not wanted.version and satisfied(driver, state, wanted, plan.branch, modules):
+    if (
+        driver is not None
+        and not wanted.version
+        and not gaps
+        and satisfied(driver, state, wanted, plan.branch, modules)
+    ):
         # the branch asked for only leads to the installed one, which is held and moves for a version asked for
         return Target(driver.driver_version, driver.kernel_modules, source=entry)
     return Target(
@@ -127,8 +137,14 @@ def resolve(run: Run, state: NodeState, wanted: Wanted, supported_os: Mapping[st
         leaving=leaving,
         transaction=transaction,
         source=entry,
+        gaps=gaps if driver is not None and driver.driver_version == plan.driver_version else (),
         vendor_persistence_off=bool(supported_os.get("persistence_off")),
     )
+
+
+def _gaps(state: NodeState, wanted: Wanted) -> tuple[str, ...]:
+    asked = whole.Asked(state.system.os_id, wanted.flavour, wanted.libraries, state.system.kernel_release)
+    return whole.gaps(state.packages, state.driver, asked) if state.driver is not None else ()
 
 
 def _packages(
@@ -172,6 +188,7 @@ def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> dri
         branch=branch,
         version=wanted.version,
         flavour=wanted.flavour,
+        libraries=wanted.libraries,
         kernel_modules=modules,
         module_build=wanted.module_build,
         source=wanted.source.kind,

@@ -28,6 +28,7 @@ class Wanted:
     branch: str | None = None
     version: str | None = None
     flavour: str = "server"
+    libraries: str = "graphics"
     kernel_modules: str = "auto"
     module_build: str = "auto"
     source: Source = Source()

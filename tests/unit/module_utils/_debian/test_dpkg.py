@@ -69,11 +69,11 @@ def test_reads_what_is_needed(tmp_path: Path) -> None:
     )
     driver, library, broken, later, gone = debian_dpkg.read_status(write(tmp_path, text))
     assert driver == Package(
-        "nvidia-driver-525-server", "amd64", "525.125.06-0ubuntu0.20.04.2", "hold", "installed", "foreign"
+        "nvidia-driver-525-server", "amd64", "525.125.06-0ubuntu0.20.04.2", "hold", "installed", "foreign", "libc6"
     )
     assert (driver.held, driver.installed, driver.present, driver.label) == (True, True, True, driver.name)
     assert library.label == library.spec == "libnvidia-compute-525-server:amd64"
-    assert (broken.installed, broken.present) == (False, True)
+    assert (broken.installed, broken.present, broken.must_be_unpacked_again) == (False, True, True)
     assert (later.version, later.held, later.present) == (None, True, False)
     assert (gone.want, gone.present) == ("deinstall", False)
 

@@ -53,11 +53,22 @@ def test_apt_takes_the_pin(tmp_path: Path) -> None:
         ("nvidia-container-toolkit", False),
         ("libnvidia-container1", False),
         ("golang-nvidia-x", False),
+        ("nvidia-raid-config", False),
     ],
 )
 def test_what_unattended_upgrades_leaves_alone(name: str, excluded: bool) -> None:
     expressions = re.findall(r'^    "(.*)";$', driver_files.unattended(), re.MULTILINE)
     assert any(re.match(expression, name) for expression in expressions) is excluded
+
+
+@pytest.mark.skipif(shutil.which("apt-config") is None, reason="needs apt")
+def test_apt_takes_the_expressions_as_they_are(tmp_path: Path) -> None:
+    """With real apt: braces and backslashes in them are not its own."""
+    (tmp_path / "apt.conf").write_text(driver_files.unattended())
+    dump = ["apt-config", "-c", str(tmp_path / "apt.conf"), "dump", "Unattended-Upgrade::Package-Blacklist"]
+    shown = subprocess.run(dump, capture_output=True, text=True, check=True).stdout
+    read = re.findall(r'^Unattended-Upgrade::Package-Blacklist:: "(.*)";$', shown, re.MULTILINE)
+    assert read == re.findall(r'^    "(.*)";$', driver_files.unattended(), re.MULTILINE)
 
 
 def test_ours_are_the_files_that_removal_takes() -> None:

@@ -37,6 +37,21 @@ def entry(name: str, version: str, depends: str = "", **more: object) -> Availab
     return replace(Available(name, version, depends=parse_relations(depends)), **more)  # type: ignore[arg-type]
 
 
+#: By the pages of nvidia-headless-no-dkms-535-server and nvidia-driver-535-server at packages.ubuntu.com.
+HEADLESS = ("libnvidia-cfg1", "libnvidia-compute", "nvidia-compute-utils")
+DRIVER = (
+    *(
+        "libnvidia-cfg1",
+        "libnvidia-compute",
+        "libnvidia-decode",
+        "libnvidia-encode",
+        "libnvidia-extra",
+        "libnvidia-fbc1",
+    ),
+    *("libnvidia-gl", "nvidia-compute-utils", "nvidia-utils", "xserver-xorg-video-nvidia"),
+)
+
+
 def ubuntu(branch: str, suffix: str, version: str, **more: object) -> list[Available]:
     """One version of an Ubuntu family: libraries pinned exactly, dkms and kernel-common by a range."""
     upstream = version.partition("-")[0]
@@ -44,17 +59,22 @@ def ubuntu(branch: str, suffix: str, version: str, **more: object) -> list[Avail
     ranged = "nvidia-{0} (<= {1}-1), nvidia-{0} (>= {1})"
     common, firmware = f"kernel-common-{s}", f"nvidia-firmware-{s}-{upstream}"
     found = [
-        entry(f"libnvidia-compute-{s}", version, "libc6"),
+        *(
+            entry(f"{stem}-{s}", version, "libc6")
+            for stem in DRIVER
+            if stem not in ("nvidia-utils", "libnvidia-decode")
+        ),
+        entry(f"libnvidia-decode-{s}", version, f"libnvidia-compute-{s} (= {version})"),
         entry(f"nvidia-utils-{s}", version, f"libnvidia-compute-{s}"),
         entry(f"nvidia-{common}", version, f"{firmware}, kmod"),
         entry(firmware, version),
     ]
     for o in ("", "-open"):
-        userland = f"libnvidia-compute-{s} (= {version}), nvidia-utils-{s} (= {version})"
+        userland, headless = (", ".join(f"{stem}-{s} (= {version})" for stem in each) for each in (DRIVER, HEADLESS))
         kernel = ranged.format(common, upstream)
         found += [
             entry(f"nvidia-driver-{s}{o}", version, f"{userland}, {ranged.format(f'dkms-{s}{o}', upstream)}, {kernel}"),
-            entry(f"nvidia-headless-no-dkms-{s}{o}", version, f"libnvidia-compute-{s} (= {version}), {kernel}"),
+            entry(f"nvidia-headless-no-dkms-{s}{o}", version, f"{headless}, {kernel}"),
             entry(f"nvidia-dkms-{s}{o}", version, f"dkms, {kernel}"),
         ]
     return [replace(e, **more) for e in found]  # type: ignore[arg-type]
@@ -131,6 +151,7 @@ CUDA = make_catalogue(
 DEBIAN_CUDA = make_catalogue(
     [
         entry("nvidia-driver-cuda", "580.105.08-1", "libcuda1 (= 580.105.08-1)", origins=CUDA_ORIGIN),
+        entry("nvidia-driver", "580.105.08-1", "libnvidia-gl (= 580.105.08-1)", origins=CUDA_ORIGIN),
         entry("libcuda1", "580.105.08-1", origins=CUDA_ORIGIN),
         entry("nvidia-kernel-open-dkms", "580.105.08-1", "dkms", origins=CUDA_ORIGIN),
         entry("linux-headers-6.1.0-50-amd64", "6.1.176-1"),
@@ -183,11 +204,7 @@ def test_ubuntu_with_dkms(
 def test_ubuntu_prebuilt_for_the_exact_kernel() -> None:
     planned = plan(ask("535"), LAB)
     assert planned.module_build == "prebuilt"
-    assert planned.roots == (
-        "nvidia-headless-no-dkms-535-server",
-        "nvidia-utils-535-server",
-        f"linux-modules-nvidia-535-server-{FOCAL}",
-    )
+    assert planned.roots[-1] == f"linux-modules-nvidia-535-server-{FOCAL}"
     assert not {name for name in names(planned) if "dkms-535" in name and "no-dkms" not in name}
     assert f"linux-headers-{FOCAL}" not in names(planned)
 
@@ -200,6 +217,18 @@ def test_ubuntu_prebuilt_that_stand_for_dkms_keep_the_metapackage() -> None:
     assert "nvidia-dkms-535-server" not in names(planned)
 
 
+@pytest.mark.parametrize(("libraries", "video"), [("compute", False), ("graphics", True)])
+def test_the_same_libraries_with_prebuilt_modules_and_with_dkms(libraries: str, video: bool) -> None:
+    built, dkms = (
+        {name for name in names(plan(ask("535", libraries=libraries, module_build=build), LAB)) if name in LIBRARIES}
+        for build in ("prebuilt", "dkms")
+    )
+    assert built == dkms
+    assert {"libnvidia-compute-535-server", "nvidia-utils-535-server", "nvidia-compute-utils-535-server"} <= built
+    assert ("libnvidia-encode-535-server" in built) is ("libnvidia-gl-535-server" in built) is video
+
+
+LIBRARIES = {f"{stem}-535-server" for stem in DRIVER}
 BOTH_BOUNDS = "nvidia-kernel-common-525-server (<= {0}-1), nvidia-kernel-common-525-server (>= {0})"
 
 
@@ -245,8 +274,7 @@ def test_an_exact_version_pins_the_whole_family(version: str) -> None:
         for name in (
             "nvidia-driver-525-server",
             "nvidia-dkms-525-server",
-            "libnvidia-compute-525-server",
-            "nvidia-utils-525-server",
+            *(f"{stem}-525-server" for stem in DRIVER),
             "nvidia-kernel-common-525-server",
             "nvidia-firmware-525-server-525.125.06",
         )
@@ -279,7 +307,8 @@ def test_an_old_version_before_the_transition_is_still_found() -> None:
 @pytest.mark.parametrize(
     ("branch", "more", "roots", "version"),
     [
-        ("580", {}, ["nvidia-headless-580", "nvidia-utils-580", "nvidia-dkms-580"], C580),
+        ("580", {"libraries": "compute"}, ["nvidia-headless-580", "nvidia-utils-580", "nvidia-dkms-580"], C580),
+        ("580", {}, ["nvidia-driver-580", "nvidia-dkms-580"], C580),
         (
             "580",
             {"flavour": "desktop", "kernel_modules": "open"},
@@ -302,7 +331,7 @@ def test_the_same_name_in_two_sources() -> None:
     assert plan(ask("580", "24.04", flavour="desktop", source="cuda"), CUDA).driver_version == "580.105.08"
 
 
-@pytest.mark.parametrize(("branch", "first"), [("535", "nvidia-driver-535-server"), ("580", "nvidia-headless-580")])
+@pytest.mark.parametrize(("branch", "first"), [("535", "nvidia-driver-535-server"), ("580", "nvidia-driver-580")])
 def test_a_mirror_holds_either_kind(branch: str, first: str) -> None:
     offer = make_catalogue(
         [*ubuntu("535", "-server", V535), *[replace(e, origins=()) for e in cuda_suffixed("580", C580)]]
@@ -325,24 +354,26 @@ def debian(fixtures: Path, suite: str) -> Catalogue:
 BOOKWORM = Request("debian", "12", "bookworm", "6.1.0-50-amd64", "535")
 TRIXIE = Request("debian", "13", "trixie", "6.12.117+deb13-amd64", "550")
 COMPUTE = ["nvidia-smi", "nvidia-persistenced", "libcuda1"]
+GRAPHICS = [*COMPUTE, "nvidia-driver-libs", "libnvcuvid1", "libnvidia-encode1"]
 
 
 @pytest.mark.parametrize(
     ("request_", "roots", "version"),
     [
-        (BOOKWORM, [*COMPUTE, "nvidia-kernel-dkms"], "535.261.03"),
-        (replace(BOOKWORM, kernel_modules="open"), [*COMPUTE, "nvidia-open-kernel-dkms"], "535.261.03"),
-        (replace(BOOKWORM, flavour="desktop"), ["nvidia-driver", "nvidia-kernel-dkms"], "535.261.03"),
+        (BOOKWORM, [*GRAPHICS, "nvidia-kernel-dkms"], "535.261.03"),
+        (replace(BOOKWORM, libraries="compute"), [*COMPUTE, "nvidia-kernel-dkms"], "535.261.03"),
+        (replace(BOOKWORM, kernel_modules="open"), [*GRAPHICS, "nvidia-open-kernel-dkms"], "535.261.03"),
+        (replace(BOOKWORM, flavour="desktop"), [*GRAPHICS, "nvidia-driver", "nvidia-kernel-dkms"], "535.261.03"),
         (
             replace(BOOKWORM, flavour="desktop", kernel_modules="open"),
-            ["nvidia-driver", "nvidia-open-kernel-dkms"],
+            [*GRAPHICS, "nvidia-driver", "nvidia-open-kernel-dkms"],
             "535.261.03",
         ),
-        (TRIXIE, [*COMPUTE, "nvidia-kernel-dkms"], "550.163.01"),
-        (replace(TRIXIE, kernel_modules="open"), [*COMPUTE, "nvidia-open-kernel-dkms"], "550.163.01"),
-        (replace(TRIXIE, flavour="desktop"), ["nvidia-driver", "nvidia-kernel-dkms"], "550.163.01"),
+        (TRIXIE, [*GRAPHICS, "nvidia-kernel-dkms"], "550.163.01"),
+        (replace(TRIXIE, kernel_modules="open"), [*GRAPHICS, "nvidia-open-kernel-dkms"], "550.163.01"),
+        (replace(TRIXIE, flavour="desktop"), [*GRAPHICS, "nvidia-driver", "nvidia-kernel-dkms"], "550.163.01"),
         (
-            replace(TRIXIE, branch="535"),
+            replace(TRIXIE, branch="535", libraries="compute"),
             [
                 "nvidia-tesla-535-smi",
                 "nvidia-persistenced",
@@ -375,7 +406,9 @@ def test_debian_pins_what_comes_by_a_provided_name(fixtures: Path) -> None:
 def test_debian_with_nvidias_repository() -> None:
     wanted = replace(BOOKWORM, branch="580", source="cuda", kernel_modules="open")
     planned = plan(wanted, DEBIAN_CUDA)
-    assert planned.roots[:2] == ("nvidia-driver-cuda", "nvidia-kernel-open-dkms")
+    assert planned.roots[:3] == ("nvidia-driver-cuda", "nvidia-driver", "nvidia-kernel-open-dkms")
+    compute = plan(replace(wanted, libraries="compute"), DEBIAN_CUDA)
+    assert compute.roots[:2] == ("nvidia-driver-cuda", "nvidia-kernel-open-dkms")
     assert "libcuda1=580.105.08-1" in planned.packages
 
 
@@ -460,13 +493,8 @@ def test_a_downgrade_of_a_held_family_is_one_transaction_of_the_real_apt(tmp_pat
     with pytest.raises(GpuError, match="libnvidia-compute-525-server"):
         debian_apt.transaction(run, planned.packages[:1])  # the metapackage alone is not enough
     found = debian_apt.transaction(run, planned.packages)
-    assert [move.name for move in found.downgrade] == [
-        "libnvidia-compute-525-server",
-        "nvidia-dkms-525-server",
-        "nvidia-driver-525-server",
-        "nvidia-kernel-common-525-server",
-        "nvidia-utils-525-server",
-    ]
+    stems = (*DRIVER, "nvidia-dkms", "nvidia-driver", "nvidia-kernel-common")
+    assert [move.name for move in found.downgrade] == sorted(f"{stem}-525-server" for stem in stems)
     assert set(found.held_changed) == {move.name for move in found.downgrade}
     assert (found.upgrade, found.remove) == ((), ())
 

@@ -127,9 +127,53 @@ def test_the_daemon_is_not_restarted_between_an_installation_and_its_reboot() ->
     assert [step.data for step in steps if step.name == "persistence"] == [{"restart": False}]
 
 
-def test_a_package_dpkg_left_half_done() -> None:
-    packages = (*FINISHED.packages[:-1], replace(FINISHED.packages[-1], status="half-configured"))
-    assert names(driver_plan.plan(changed(packages=packages), WANTED, target(packages=False)))[0] == "repair"
+def broken(status: str, flag: str = "ok") -> NodeState:
+    *rest, last = FINISHED.packages
+    return changed(packages=(*rest, replace(last, status=status, flag=flag)))
+
+
+SPEC = "xserver-xorg-video-nvidia-525-server:amd64=525.147.05-0ubuntu1"
+
+
+@pytest.mark.parametrize(
+    ("state", "coming", "again"),
+    [
+        (broken("half-configured"), None, []),
+        (broken("unpacked"), None, []),
+        (broken("half-installed"), None, [SPEC]),  # its files are not all there: configuring cannot mend that
+        (broken("installed", "reinstreq"), None, [SPEC]),
+        (broken("half-installed", "reinstreq"), V525, [SPEC]),  # apt leaves a version that is there as it is
+        (broken("half-installed", "reinstreq"), "525.105.17", []),  # the installation that follows brings its files
+    ],
+)
+def test_a_package_dpkg_left_half_done(state: NodeState, coming: str | None, again: list[str]) -> None:
+    first = driver_plan.plan(state, WANTED, target(coming or V525, packages=coming is not None))[0]
+    assert (first.name, first.data, bool(first.disturbs)) == ("repair", {"reinstall": again}, True)
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted", "packages", "repaired"),
+    [
+        (bare_node(), WANTED, True, True),
+        (FINISHED, WANTED, False, False),  # somebody else's dpkg may be at work: nothing is to be done here
+        (FINISHED, replace(WANTED, state="absent"), False, True),
+        (bare_node(), replace(WANTED, state="absent"), False, False),
+    ],
+)
+def test_a_broken_off_journal_is_finished_before_apt_is_needed(
+    state: NodeState, wanted: Wanted, packages: bool, repaired: bool
+) -> None:
+    state = replace(state, system=replace(state.system, dpkg_interrupted=True))
+    planned = driver_plan.plan(state, wanted, target(packages=packages) if wanted.state == "present" else None)
+    assert (names(planned)[:1] == ["repair"]) is repaired
+
+
+def test_the_reason_names_what_is_missing() -> None:
+    gaps = tuple(f"library {number} is missing" for number in range(5))
+    install = driver_plan.plan(FINISHED, WANTED, target(gaps=gaps))[0]
+    assert install.reason == (
+        "driver 525.147.05 is not whole: library 0 is missing, library 1 is missing, library 2 is missing and 2 more"
+    )
 
 
 @pytest.mark.parametrize(

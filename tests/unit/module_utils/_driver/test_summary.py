@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from node_builder import A40, KERNEL, bare_node, finished_node
+from node_builder import A40, KERNEL, STEMS, bare_node, finished_node
 
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.summary import summary
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import Fault
@@ -31,7 +32,7 @@ def test_a_finished_node() -> None:
         "module_build": "dkms",
         "gsp_enabled": None,
         "persistence_enabled": True,
-        "held_packages": ["libnvidia-compute-525-server", "nvidia-dkms-525-server", "nvidia-utils-525-server"],
+        "held_packages": sorted(f"{stem}-525-server" for stem in (*STEMS, "nvidia-dkms")),
         "reboot_pending": False,
         "reboot_reason": None,
         "boot_id": "the-boot",
@@ -48,6 +49,15 @@ def test_a_bare_node_shows_its_gpus_by_address() -> None:
     missing = {"installed_version", "loaded_version", "kernel_modules", "module_build", "persistence_enabled"}
     assert {found["driver"][key] for key in missing} == {None}
     assert found["driver"]["held_packages"] == []
+
+
+def test_holds_of_others_are_not_the_driver_s() -> None:
+    others = (
+        Package(name, "amd64", "1", "hold", "installed")
+        for name in ("libcublas-12-4", "libnccl2", "nvidia-raid-config")
+    )
+    held = summary(replace(FINISHED, packages=(*FINISHED.packages, *others)), None, ())["driver"]["held_packages"]
+    assert held == summary(FINISHED, None, ())["driver"]["held_packages"]
 
 
 def test_a_pending_reboot() -> None:

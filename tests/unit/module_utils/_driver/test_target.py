@@ -217,6 +217,15 @@ def test_a_node_that_has_its_driver_is_not_a_matter_for_apt(monkeypatch: pytest.
     assert apt.asked == []
 
 
+def test_a_missing_library_is_mended_at_the_version_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    apt = Apt(monkeypatch, V525)
+    lacking = replace(FINISHED, packages=tuple(p for p in FINISHED.packages if "nvidia-utils" not in p.name))
+    target = driver_target.resolve(never, aged(lacking, FRESH), Wanted(), SUPPORTED)
+    assert target.packages is not None and target.packages.install == apt.offered.install
+    assert target.gaps == ("nvidia-utils-525-server is missing",)
+    assert [request.version for request in apt.requests] == [V525]
+
+
 FRESH, STALE = 60, driver_target.LISTS_FRESH_S + 60
 OWN = ["the node's own", "transaction"]
 PREVIEWED = ["previewed", "transaction"]
