@@ -14,6 +14,8 @@ from tests.lab.archive.table import Upload
 from tests.lab.archive.ubuntu import relations
 
 MAINTAINER = "cudatools <cudatools@nvidia.com>"
+#: Ubuntu's upper bound, which a revision such as -1ubuntu1 is above of: packages of 590 and later cannot have it.
+UPPER = "(<= {u}-1)"
 PIN = "etc/apt/preferences.d/nvidia-driver-pin"
 
 
@@ -54,7 +56,8 @@ def _driver(upload: Upload, facts: Mapping[str, Any]) -> Iterator[Package]:
             continue
         for flavour in ("", "-open") if "{o}" in template else ("",):
             name = _fill(template, upload, flavour, plain)
-            listed = {key: [_fill(each, upload, flavour, plain) for each in rows.get(key, ())] for key in rows}
+            wanted = {key: [each for each in rows[key] if not plain or UPPER not in each] for key in rows}
+            listed = {key: [_fill(each, upload, flavour, plain) for each in wanted[key]] for key in rows}
             kept = {**rows, "family": [each for each in rows.get("family", ()) if each != name]}
             stem = template.partition("-{s}")[0]
             inside = contents.of_driver(stem, upload.upstream, flavour, server=False, firmware_inside=False)
