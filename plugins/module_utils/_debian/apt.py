@@ -115,6 +115,7 @@ def parse_show(text: str) -> list[Available]:
 
 
 def _available(fields: Mapping[str, str]) -> Available:
+    """A transitional package may say so in its section alone, with the summary of the driver that it once was."""
     dependencies = ", ".join(fields[key] for key in ("Pre-Depends", "Depends") if fields.get(key))
     summary = fields.get("Description", fields.get("Description-en", ""))
     return Available(
@@ -123,7 +124,7 @@ def _available(fields: Mapping[str, str]) -> Available:
         fields.get("Architecture", "all"),
         parse_relations(dependencies),
         tuple(alternatives[0] for alternatives in parse_relations(fields.get("Provides", ""))),
-        "transitional" in summary.lower(),
+        "transitional" in summary.lower() or fields.get("Section", "").endswith("oldlibs"),
     )
 
 

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.lab import spec
-from tests.lab.hosts import deb, machine, podman, ubuntu
+from tests.lab.archive import host as archive
+from tests.lab.hosts import machine, podman
 from tests.lab.log import say
 from tests.lab.state import cache, locked
 
@@ -124,11 +125,9 @@ def _ubuntu() -> dict[str, bytes]:
         "usr/lib/os-release": "os-release",
         "etc/lsb-release": "lsb-release",
         "etc/apt/preferences.d/lab": "preferences",
-        "etc/apt/sources.list.d/ubuntu.sources": "ubuntu.sources",
     }
-    out = {path: (source / name).read_bytes() for path, name in files.items()}
-    built = deb.repository(ubuntu.packages(platform.release()), ubuntu.SUITE, ubuntu.RELEASE)
-    return {**out, **{f"srv/ubuntu/{path}": data for path, data in built.items()}}
+    own = {path: (source / name).read_bytes() for path, name in files.items()}
+    return {**own, **archive.files(platform.release())}
 
 
 def _derive(base: str, name: str, files: bytes, setup: bytes) -> None:

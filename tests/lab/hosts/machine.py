@@ -19,6 +19,8 @@ NEEDED = {
     "ip": "iproute2",
     "iptables": "iptables",
     "ssh-keygen": "openssh-client",
+    "gpg": "gpg",
+    "gpg-agent": "gpg-agent",
 }
 ELSEWHERE = {"netavark": "/usr/lib/podman/netavark"}  # not on PATH
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"

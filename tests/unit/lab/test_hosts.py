@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import ipaddress
 import os
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab.hosts import deb, inventory, lifecycle, machine, network, podman, ubuntu
+from tests.lab.hosts import inventory, lifecycle, machine, network, podman
 from tests.lab.state import Lab
-
-KERNEL = "5.15.0-89-generic"
 
 
 @pytest.mark.parametrize(
@@ -71,80 +66,6 @@ def test_inventory_has_kubespray_s_groups(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert children["kube_node"]["hosts"] == {"a": {"ansible_host": "10.90.0.10"}}
     assert str(tmp_path) in children["kube_node"]["vars"]["ansible_ssh_private_key_file"]
     assert "gpu_nodes" not in children
-
-
-def test_deb_is_an_ar_of_three_members_and_the_same_again() -> None:
-    package = deb.Package("demo", "1.0-1", {"Depends": "kmod"}, {"usr/bin/demo": "#!/bin/sh\n", "usr/lib/l": "->l.1"})
-    data = deb.build(package)
-    assert data == deb.build(package)
-    assert data.startswith(b"!<arch>\ndebian-binary")
-    members = {name: data.index(name) for name in (b"control.tar.gz", b"data.tar.gz")}
-    content = data[members[b"data.tar.gz"] + 60 :]
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
-        modes = {entry.name: (entry.mode, entry.linkname) for entry in archive if not entry.isdir()}
-    assert modes == {"./usr/bin/demo": (0o755, ""), "./usr/lib/l": (0o644, "l.1")}
-
-
-def test_repository_s_indices_tell_the_truth() -> None:
-    files = deb.repository([deb.Package("demo", "1.0-1")], "jammy", {"Origin": "Ubuntu"})
-    index = files["dists/jammy/restricted/binary-amd64/Packages"]
-    assert f"SHA256: {hashlib.sha256(files['pool/demo_1.0-1_amd64.deb']).hexdigest()}" in index.decode()
-    assert hashlib.sha256(index).hexdigest() in files["dists/jammy/Release"].decode()
-
-
-PACKAGES = {(package.name, package.version): package for package in ubuntu.packages(KERNEL)}
-
-
-def relations(package: deb.Package, field: str) -> list[str]:
-    return [each.strip() for each in package.fields.get(field, "").split(",") if each.strip()]
-
-
-def test_every_dependency_can_be_met_within_the_repository() -> None:
-    provided = {name for name, _ in PACKAGES}
-    provided |= {each.split()[0] for package in PACKAGES.values() for each in relations(package, "Provides")}
-    needed = {each.split()[0] for package in PACKAGES.values() for each in relations(package, "Depends")}
-    assert needed - provided == {"kmod", "passwd"}  # Debian's own
-
-
-@pytest.mark.parametrize("driver", ubuntu.DRIVERS, ids=lambda driver: driver.version)
-def test_exact_dependencies_name_versions_that_exist(driver: ubuntu.Driver) -> None:
-    meta = PACKAGES[f"nvidia-driver-{driver.tail}", driver.version]
-    exact = [each for each in relations(meta, "Depends") if "(= " in each]
-    assert len(exact) > 9
-    for each in exact:
-        name, version = each.rstrip(")").split(" (= ")
-        assert (name, version) in PACKAGES
-
-
-def test_two_branches_exclude_each_other() -> None:
-    for stem in ("nvidia-utils", "libnvidia-compute", "nvidia-kernel-common", "nvidia-compute-utils"):
-        old, new = (PACKAGES[f"{stem}-{each.tail}", each.version] for each in ubuntu.DRIVERS[::3])
-        assert stem in relations(old, "Conflicts")
-        assert stem in relations(new, "Provides")
-
-
-def test_prebuilt_modules_are_for_the_running_kernel_in_the_newer_branch_only() -> None:
-    prebuilt = {name for name, _ in PACKAGES if name.startswith("linux-modules-nvidia-") and name.endswith(KERNEL)}
-    assert prebuilt == {f"linux-modules-nvidia-535-server{flavour}-{KERNEL}" for flavour in ("", "-open")}
-
-
-def test_transitional_package_only_depends_on_the_newer_branch() -> None:
-    package = PACKAGES["nvidia-driver-515-server", "525.147.05-0ubuntu0.22.04.1"]
-    assert relations(package, "Depends") == ["nvidia-driver-525-server (= 525.147.05-0ubuntu0.22.04.1)"]
-    assert not package.files
-
-
-@pytest.mark.parametrize(
-    ("kernel", "flavour"),
-    [
-        ("5.15.0-89-generic", "generic"),
-        ("6.1.0-18-amd64", "amd64"),
-        ("6.6.87", "generic"),
-        ("5.4.0-1-lowlatency-hwe", "lowlatency-hwe"),
-    ],
-)
-def test_flavour_of_a_kernel(kernel: str, flavour: str) -> None:
-    assert ubuntu.flavour_of(kernel) == flavour
 
 
 def test_a_machine_without_podman_has_no_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

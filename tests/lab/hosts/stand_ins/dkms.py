@@ -16,7 +16,7 @@ MODULES = Path("/lib/modules")
 
 def sources() -> list[Path]:
     """Installed driver sources that have a dkms.conf."""
-    return [path for path in sorted(SOURCES.glob("nvidia-srv*")) if (path / "dkms.conf").exists()]
+    return [path for path in sorted(SOURCES.glob("nvidia-*")) if (path / "dkms.conf").exists()]
 
 
 def autoinstall() -> None:
