@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
 
-from tests.lab.faults import table
+from tests.lab.faults import strike, table
 from tests.lab.log import LabError
 
 LAB = Path(table.__file__).parents[1]
@@ -18,6 +19,12 @@ def test_the_docs_show_every_fault_as_it_is() -> None:
     names = [fault.name for fault in (*table.HOST, *table.CLUSTER)]
     rows = [line for line in shown if line.startswith(tuple(f"| `{name}` |" for name in names))]
     assert rows == [*table.rows(table.HOST), *table.rows(table.CLUSTER)]
+
+
+def test_the_docs_show_every_strike() -> None:
+    rows = [line.split("`")[1] for line in (DOCS / "lab.md").read_text().splitlines() if line.startswith("| `")]
+    strikes = {name for name, found in vars(strike).items() if inspect.isfunction(found) and not name.startswith("_")}
+    assert strikes - {"dataclass"} <= set(rows)
 
 
 @pytest.mark.parametrize(
