@@ -62,6 +62,11 @@ def down(_rest: list[str]) -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)  # the chart that demo packaged
 
 
+def fault(rest: list[str]) -> None:
+    """switch a fault of the demo's lab on or off, e.g. ./dev fault gpu-a40 gpu-off-bus 2; --help lists them"""
+    _exec(sys.executable, "-m", "tests.lab", "fault", *rest)
+
+
 def test(rest: list[str]) -> None:
     """every check: unit tests, lint, sanity, molecule scenarios"""
     _exec(sys.executable, "-m", "pytest", "tests/unit", "tests/checks", *rest)
@@ -100,7 +105,8 @@ def run(rest: list[str]) -> None:
 
 
 COMMANDS = {
-    function.__name__: function for function in (demo, play, down, test, unit, lint, molecule, slow, mutants, run)
+    function.__name__: function
+    for function in (demo, play, down, fault, test, unit, lint, molecule, slow, mutants, run)
 }
 
 

@@ -12,9 +12,9 @@ testinfra_hosts = ["ansible://lab-driver"]
     ("fault", "status", "said"),
     [
         ("", 0, "<gsp_firmware_version>N/A</gsp_firmware_version>"),
-        ("gpu_lost", 15, "GPU is lost"),
-        ("no_devices", 6, "No devices were found"),
-        ("malformed", 0, "<nvidia_smi_log>"),
+        ("gpu-lost 1", 15, "GPU is lost"),
+        ("smi no-devices", 6, "No devices were found"),
+        ("smi malformed", 0, "<nvidia_smi_log>"),
     ],
 )
 def test_the_driver_speaks_after_the_reboot(host: Host, fault: str, status: int, said: str) -> None:

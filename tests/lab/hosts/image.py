@@ -105,7 +105,7 @@ def content(system: str) -> tuple[dict[str, bytes], bytes]:
     """What an OS has on top of the base: files by path, and the script that runs once."""
     stand_ins, place = HERE / "stand_ins", "usr/lib/gpu-stand-in"
     files = {f"{place}/hardware.py": (stand_ins / "hardware.py").read_bytes()}
-    for program in ("boot", "nvidia-smi", "nvidia-persistenced", "dkms"):
+    for program in ("boot", "nvidia-smi", "nvidia-persistenced", "dkms", "dmesg"):
         files[f"{place}/{program}"] = (stand_ins / f"{program.replace('-', '_')}.py").read_bytes()
     for unit in stand_ins.glob("*.service"):
         files[f"etc/systemd/system/{unit.name}"] = unit.read_bytes()

@@ -9,3 +9,5 @@ printf 'MODULES=list\nCOMPRESS=gzip\nCOMPRESSLEVEL=1\n' >/etc/initramfs-tools/co
 depmod "$kernel"
 update-initramfs -c -k "$kernel"
 systemctl enable gpu-stand-in.service
+ln -s ../../lib/gpu-stand-in/dmesg /usr/local/bin/dmesg
+mkdir -p /var/lib/t9k-gpu-lab/faults

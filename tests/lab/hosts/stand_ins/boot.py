@@ -2,7 +2,13 @@
 """Stand-in for the hardware and for loading the driver, once per boot, before sshd.
 
 Makes the host's own boot id, its PCI tree, and - where an NVIDIA kernel module package is installed and modprobe's
-configuration lets it load - /proc/driver/nvidia and /sys/module/nvidia. The machine's own are hidden.
+configuration lets it load - /proc/driver/nvidia and /sys/module/nvidia. The machine's own are hidden. `boot load` is the
+part that loads the driver, which the fault module-late puts off.
+
+Sources: /proc/driver/nvidia and the names in it, a capture (tests/unit/fixtures/h200-sxm-580-open); the PCI tree,
+Documentation/ABI/testing/sysfs-bus-pci of Linux (physfn, virtfnN, sriov_*); the module's words on a GPU that has fallen
+off the bus at boot, and that it has no device and no line in /proc then, a kernel log in NVIDIA/NVSentinel issue 155;
+virtual functions from function 4 on, NVIDIA's vGPU user guide ("virtfn0 -> ../0000:41:00.4").
 """
 
 from __future__ import annotations
@@ -10,8 +16,10 @@ from __future__ import annotations
 import json
 import platform
 import re
+import shutil
 import struct
 import subprocess
+import sys
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,8 +29,14 @@ import hardware
 from hardware import STATE, Gpu
 
 PCI = Path("/sys/bus/pci/devices")
-#: A driver version that the pretended hardware does not start with, for tests of what follows.
-REFUSED = Path("/etc/gpu-stand-in-refuse")
+MODULES, PROC, BUS = STATE / "sys-module", STATE / "proc-driver", STATE / "pci"
+#: What the module says of a GPU that is on the bus and does not answer when the module is loaded.
+OFF_BUS = (
+    "NVRM: The NVIDIA GPU {gpu.address}",
+    "               NVRM: (PCI ID: 10de:{device}) installed in this system has",
+    "               NVRM: fallen off the bus and is not responding to commands.",
+    "NVRM: The NVIDIA probe routine failed for 1 device(s).",
+)
 DEBIAN_MODULES = {  # kernel module package of Debian -> flavour
     "nvidia-kernel-dkms": "proprietary",
     "nvidia-kernel-source": "proprietary",
@@ -32,23 +46,54 @@ DEBIAN_MODULES = {  # kernel module package of Debian -> flavour
 
 
 def main() -> None:
+    if sys.argv[1:] == ["load"]:
+        load(hardware.host())
+        return
     fresh_boot_id()
+    if hardware.FAULTS.is_dir():
+        shutil.copytree(hardware.FAULTS, hardware.BOOTED_WITH)
     profile = hardware.host()
-    gpus = hardware.gpus(profile)
-    settings = modprobe_settings()
-    nouveau = bool(gpus) and profile.get("nouveau", False) and "nouveau" not in settings["blacklist"]
-    module = None if nouveau or not gpus else module_to_load(profile, settings)
-    bind(kernel_modules(module, nouveau), Path("/sys/module"))
-    bind(proc_driver(module, gpus, profile, settings), Path("/proc/driver"))
-    bind_pci(pci_tree(profile, gpus, "nouveau" if nouveau else "nvidia" if module else None))
+    bind(kernel_modules(), Path("/sys/module"))
+    bind(write(PROC, {}), Path("/proc/driver"))
+    bind_pci(pci_tree(profile))
+    late = hardware.fault("module-late", at_boot=True)
+    if late:  # dkms at boot, a slow board, udev that has much to do: the host is long up before its GPUs are
+        run("systemd-run", "--no-block", f"--on-active={late[0]}", sys.argv[0], "load")
+    else:
+        load(profile)
+
+
+def run(*argv: str) -> None:
+    subprocess.run(argv, check=True)
+
+
+def load(profile: dict[str, Any]) -> None:
+    """Load nouveau or the NVIDIA driver into the trees that are there, as modprobe's configuration has it."""
+    gpus, settings = hardware.gpus(profile), modprobe_settings()
+    if not hardware.on_bus(profile):
+        return
+    if profile.get("nouveau", False) and "nouveau" not in settings["blacklist"]:
+        write(MODULES / "nouveau", {"refcnt": "0\n", "initstate": "live\n"})
+        take("nouveau", hardware.on_bus(profile), profile)
+        return
+    module = module_to_load(profile, settings)
     if module:
+        for gpu in hardware.on_bus(profile):
+            if hardware.struck("gpu-off-bus", gpu, at_boot=True):
+                hardware.log(*(line.format(gpu=gpu, device=profile["pci_device_id"]) for line in OFF_BUS))
+    if module and not gpus:
+        hardware.log("NVRM: None of the NVIDIA devices were initialized.")  # and modprobe: No such device
+    elif module:
+        write(MODULES / "nvidia", {"version": f"{module['version']}\n", "refcnt": "0\n", "initstate": "live\n"})
+        write(PROC, proc_driver(module, gpus, profile))
+        take("nvidia", gpus, profile)
         hardware.MODULE.write_text(json.dumps(module))
         # udev's part: the driver's appearance wants the persistence daemon
-        subprocess.run(["systemctl", "start", "--no-block", "gpu-stand-in-device.service"], check=True)
+        run("systemctl", "start", "--no-block", "gpu-stand-in-device.service")
 
 
 def bind(source: Path, target: Path) -> None:
-    subprocess.run(["mount", "--bind", str(source), str(target)], check=True)
+    run("mount", "--bind", str(source), str(target))
 
 
 def fresh_boot_id() -> None:
@@ -79,7 +124,8 @@ def module_to_load(profile: dict[str, Any], settings: dict[str, Any]) -> dict[st
     found = built_module() or debian_module()
     if found is None or settings["blacklist"] & {"nvidia", settings["nvidia"]}:
         return None
-    if REFUSED.exists() and REFUSED.read_text().strip() == found["version"]:
+    refused = hardware.fault("module-refused")
+    if refused and {"any", found["version"]} & set(refused):
         return None
     params = dict(word.split("=", 1) for word in settings["options"].get(settings["nvidia"], []) if "=" in word)
     off = found["flavour"] == "proprietary" and params.get("NVreg_EnableGpuFirmware") == "0"
@@ -113,28 +159,20 @@ def write(folder: Path, files: Mapping[str, str]) -> Path:
     return folder
 
 
-def kernel_modules(module: dict[str, Any] | None, nouveau: bool) -> Path:
-    """/sys/module: links to the machine's entries, GPU drivers' own excepted, and ours."""
-    machine, ours = STATE / "machine-sys-module", STATE / "sys-module"
+def kernel_modules() -> Path:
+    """/sys/module: links to the machine's entries, GPU drivers' own excepted."""
+    machine = STATE / "machine-sys-module"
     machine.mkdir()
-    ours.mkdir()
+    MODULES.mkdir()
     bind(Path("/sys/module"), machine)
     for entry in machine.iterdir():
         if not entry.name.startswith(("nvidia", "nouveau", "nova")):
-            (ours / entry.name).symlink_to(entry)
-    if module:
-        write(ours / "nvidia", {"version": f"{module['version']}\n", "refcnt": "0\n", "initstate": "live\n"})
-    if nouveau:
-        write(ours / "nouveau", {"refcnt": "0\n", "initstate": "live\n"})
-    return ours
+            (MODULES / entry.name).symlink_to(entry)
+    return MODULES
 
 
-def proc_driver(
-    module: dict[str, Any] | None, gpus: list[Gpu], profile: dict[str, Any], settings: dict[str, Any]
-) -> Path:
-    folder = STATE / "proc-driver"
-    if not module:
-        return write(folder, {})
+def proc_driver(module: dict[str, Any], gpus: list[Gpu], profile: dict[str, Any]) -> dict[str, str]:
+    """/proc/driver of a loaded module."""
     kind = "Open Kernel Module for x86_64" if module["flavour"] == "open" else "x86_64 Kernel Module"
     version = f"NVRM version: NVIDIA UNIX {kind}  {module['version']}  Release Build  (stand-in)\n"
     params = hardware.capture(profile, "proc-driver-nvidia-params.txt")
@@ -144,7 +182,7 @@ def proc_driver(
     files = {"nvidia/version": version + "GCC version:  gcc version 12.2.0 (stand-in)\n", "nvidia/params": params}
     for gpu in gpus:
         files[f"nvidia/gpus/{gpu.address}/information"] = information(module, gpu, profile)
-    return write(folder, files)
+    return files
 
 
 def information(module: dict[str, Any], gpu: Gpu, profile: dict[str, Any]) -> str:
@@ -166,18 +204,44 @@ def information(module: dict[str, Any], gpu: Gpu, profile: dict[str, Any]) -> st
     return "\n".join(lines) + "\n"
 
 
-def pci_tree(profile: dict[str, Any], gpus: list[Gpu], driver: str | None) -> Path:
+def switches(profile: dict[str, Any]) -> list[str]:
+    return [f"0000:c{index:x}:00.0" for index in range(int(profile.get("nvswitches", 0)))]
+
+
+def pci_tree(profile: dict[str, Any]) -> Path:
     """One folder per device, as lspci and readers of sysfs want it."""
-    folder = write(STATE / "pci", {})
-    drivers = write(STATE / "drivers" / driver, {}) if driver else None
-    for gpu in gpus:
-        pci_device(folder / gpu.address, int(profile["pci_device_id"], 16), 0x030200, gpu.numa_node, drivers)
-    for index in range(int(profile.get("nvswitches", 0))):
-        pci_device(folder / f"0000:c{index:x}:00.0", 0x22A3, 0x068000, 0, drivers)
-    return folder
+    write(BUS, {})
+    device = int(profile.get("pci_device_id", "0"), 16)
+    for gpu in hardware.on_bus(profile):
+        pci_device(BUS / gpu.address, device, 0x030200, gpu.numa_node)
+    for address in switches(profile):
+        pci_device(BUS / address, 0x22A3, 0x068000, 0)
+    functions = hardware.fault("sriov", at_boot=True)
+    if functions:
+        virtual_functions(hardware.on_bus(profile)[0], device, int(functions[0]))
+    return BUS
 
 
-def pci_device(folder: Path, device: int, class_id: int, numa_node: int, driver: Path | None) -> None:
+def virtual_functions(gpu: Gpu, device: int, count: int) -> None:
+    """The kernel's links between a physical function and its virtual ones, which begin at function 4."""
+    slot = gpu.address.rpartition(":")[0]
+    (BUS / gpu.address / "sriov_totalvfs").write_text(f"{max(count, 16)}\n")
+    (BUS / gpu.address / "sriov_numvfs").write_text(f"{count}\n")
+    for number in range(count):
+        address = f"{slot}:{(4 + number) // 8:02x}.{(4 + number) % 8}"
+        pci_device(BUS / address, device, 0x030200, gpu.numa_node)
+        (BUS / address / "physfn").symlink_to(f"../{gpu.address}")
+        (BUS / gpu.address / f"virtfn{number}").symlink_to(f"../{address}")
+
+
+def take(driver: str, gpus: list[Gpu], profile: dict[str, Any]) -> None:
+    """Bind the driver to its devices."""
+    folder = write(STATE / "drivers" / driver, {})
+    for address in (*(gpu.address for gpu in gpus), *switches(profile)):
+        (BUS / address / "driver").symlink_to(folder)
+
+
+def pci_device(folder: Path, device: int, class_id: int, numa_node: int) -> None:
     write(
         folder,
         {
@@ -197,8 +261,6 @@ def pci_device(folder: Path, device: int, class_id: int, numa_node: int, driver:
     class_bytes = class_id.to_bytes(3, "little")
     header = struct.pack("<HHHHB3s", 0x10DE, device, 0, 0, 0xA1, class_bytes)
     (folder / "config").write_bytes(header.ljust(64, b"\0"))
-    if driver:
-        (folder / "driver").symlink_to(driver)
 
 
 def bind_pci(tree: Path) -> None:

@@ -6,8 +6,9 @@ Runs inside a lab host, as /usr/lib/gpu-stand-in/hardware.py. Nothing here is NV
 from __future__ import annotations
 
 import json
+import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ HOST = Path("/etc/gpu-stand-in/host.json")
 CAPTURES = Path("/usr/lib/gpu-stand-in/captures")
 STATE = Path("/run/gpu-stand-in")  # a tmpfs: empty at each boot
 MODULE = STATE / "module.json"
-FAULT = STATE / "fault"
+#: A file a fault, named after it; its words are the fault's value. The table: tests/lab/faults/table.py.
+FAULTS = Path("/var/lib/t9k-gpu-lab/faults")
+#: What was in FAULTS when the host booted: a GPU that falls off the bus does not come back while the host is up.
+BOOTED_WITH = STATE / "faults"
+KERNEL_LOG = STATE / "kernel-log"
 PERSISTENCED_PID = Path("/run/nvidia-persistenced/nvidia-persistenced.pid")
 BUSES = ("18", "3b", "5e", "86", "af", "d8", "e1", "f1")
 CUDA = {"515": "11.7", "525": "12.0", "535": "12.2", "550": "12.4", "570": "12.8", "580": "13.0"}
@@ -24,6 +29,7 @@ CUDA = {"515": "11.7", "525": "12.0", "535": "12.2", "550": "12.4", "570": "12.8
 @dataclass(frozen=True)
 class Gpu:
     index: int
+    slot: int  # its index while all GPUs are well
     address: str  # 0000:3b:00.0
     uuid: str
     numa_node: int
@@ -34,11 +40,47 @@ def host() -> dict[str, Any]:
     return json.loads(HOST.read_text())
 
 
+def fault(name: str, at_boot: bool = False) -> list[str] | None:
+    """The words of a fault that is switched on, or was when the host booted; None where it is not."""
+    try:
+        return ((BOOTED_WITH if at_boot else FAULTS) / name).read_text().split()
+    except FileNotFoundError:
+        return None
+
+
+def struck(name: str, gpu: Gpu, at_boot: bool = False) -> bool:
+    """Whether the fault is this GPU's: its value is a number as nvidia-smi counts while all GPUs are well."""
+    return str(gpu.slot) in (fault(name, at_boot) or [])
+
+
+def on_bus(profile: dict[str, Any]) -> list[Gpu]:
+    """What is in the PCI tree."""
+    return [gpu for gpu in fitted(profile) if not struck("gpu-missing", gpu, at_boot=True)]
+
+
 def gpus(profile: dict[str, Any]) -> list[Gpu]:
+    """What the driver has, numbered anew: a GPU that it could not start is no device of its."""
+    there = [gpu for gpu in on_bus(profile) if not struck("gpu-off-bus", gpu, at_boot=True)]
+    return [replace(gpu, index=index) for index, gpu in enumerate(there)]
+
+
+def log(*lines: str) -> None:
+    """Say it in the kernel's log, as the dmesg stand-in shows it."""
+    with KERNEL_LOG.open("a") as file:
+        file.writelines(map(line, lines))
+
+
+def line(text: str) -> str:
+    return f"[{time.clock_gettime(time.CLOCK_BOOTTIME):12.6f}] {text}\n"
+
+
+def fitted(profile: dict[str, Any]) -> list[Gpu]:
+    """What was built in."""
     count = int(profile["count"])
     return [
         Gpu(
             index=index,
+            slot=index,
             address=f"0000:{BUSES[index % len(BUSES)]}:{index // len(BUSES):02x}.0",
             uuid=f"GPU-{uuid.uuid5(uuid.NAMESPACE_DNS, '{}.{}.{}'.format(index, profile['host'], profile['lab']))}",
             numa_node=0 if index < (count + 1) // 2 else 1,
@@ -57,11 +99,6 @@ def library_version() -> str | None:
     libraries = Path("/usr/lib/x86_64-linux-gnu")
     found = [*libraries.glob("libnvidia-ml.so.*.*"), *libraries.glob("nvidia/*/libnvidia-ml.so.*.*")]
     return found[0].name.partition(".so.")[2] if found else None
-
-
-def fault() -> str:
-    """gpu_lost, hang, no_devices or malformed where a test asked for it."""
-    return FAULT.read_text().strip() if FAULT.exists() else ""
 
 
 def persistence() -> bool:

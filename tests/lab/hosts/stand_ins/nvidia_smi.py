@@ -1,21 +1,28 @@
 #!/usr/bin/python3
 """Stand-in for nvidia-smi: answers from a real capture, with this host's hardware and live state written over it.
 
-Live are the versions of module and library, persistence, GSP and the injected fault. It is not NVIDIA's program and
-knows -q -x, -L, topo -m, --query-gpu and the plain summary only.
+Live are the versions of module and library, persistence, GSP and the faults that are switched on. It is not NVIDIA's
+program and knows -q -x, -L, topo -m, --query-gpu and the plain summary only.
+
+Sources: the document, topo -m and -L, captures (tests/unit/fixtures/h200-sxm-580-open); exit statuses, "RETURN VALUE" of
+NVIDIA's nvidia-smi(1); the message of a lost GPU, NVIDIA/dcgm-exporter issue 604 and xxd3vin/workspace issue 19 (older
+drivers end it with "Unknown Error"), its end "GPU is lost" NVML's text of error 15; fabric states and their order,
+NVIDIA/NVSentinel issue 883, In Progress until the fabric manager acts, NVIDIA/gpu-driver-container pull request 909, none
+before Hopper, NVML's nvmlGpuFabricInfo_t; row remapper fields, the capture, and NVIDIA's "GPU Memory Error Management".
 """
 
 from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import hardware
-from hardware import Gpu
+from hardware import STATE, Gpu
 
 NOT_LOADED = (
     "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. "
@@ -41,8 +48,8 @@ class Smi:
 
     def refuse(self) -> None:
         """The states in which the real program gives one message instead of an answer."""
-        fault = hardware.fault()
-        if fault == "hang":
+        said = (hardware.fault("smi") or [""])[0]
+        if said == "hang":
             time.sleep(10**6)
         library = hardware.library_version()
         if not self.module:
@@ -50,10 +57,11 @@ class Smi:
         if library != self.module["version"]:
             line = f"NVML library version: {'.'.join(str(library).split('.')[:2])}\n"
             raise EarlyAnswerError(f"Failed to initialize NVML: Driver/library version mismatch\n{line}", 18)
-        if fault == "no_devices" or not self.gpus:
+        if said == "no-devices" or not self.gpus:
             raise EarlyAnswerError("No devices were found\n", 6)
-        if fault == "gpu_lost":
-            raise EarlyAnswerError(LOST.format(self.gpus[0].index, bus_id(self.gpus[0])[4:]), 15)
+        for gpu in self.gpus:
+            if hardware.struck("gpu-lost", gpu):
+                raise EarlyAnswerError(LOST.format(gpu.index, bus_id(gpu)[4:]), 15)
 
     def report(self) -> str:
         """-q -x"""
@@ -67,7 +75,7 @@ class Smi:
             head = head.replace("nvsmi_device_v13.dtd", "nvsmi_device_v12.dtd")
             block = block.replace("Requested functionality has been deprecated", "Disabled")
         text = head + "".join(f"\t<gpu id={self.gpu_block(block, gpu)}\t</gpu>\n" for gpu in self.gpus) + tail
-        return text[: len(text) // 2] if hardware.fault() == "malformed" else text
+        return text[: len(text) // 2] if hardware.fault("smi") == ["malformed"] else text
 
     def gpu_block(self, block: str, gpu: Gpu) -> str:
         profile = self.profile
@@ -75,6 +83,8 @@ class Smi:
         memory = int(profile["memory_mib"])
         domain, bus, rest = gpu.address.split(":")
         block = re.sub(r'^"[^"]*"', f'"{bus_id(gpu)}"', block)
+        state, status = self.fabric()
+        block = re.sub(r"(<fabric>\s*<state>)[^<]*(</state>\s*<status>)[^<]*", rf"\g<1>{state}\g<2>{status}", block)
         block = re.sub(r"(<total>)\d+ MiB", rf"\g<1>{memory} MiB", block, count=1)
         block = re.sub(r"(<free>)\d+ MiB", rf"\g<1>{memory - 616} MiB", block, count=1)
         return fill(
@@ -94,7 +104,18 @@ class Smi:
             pci_domain=domain,
             pci_device_id=f"{profile['pci_device_id'].upper()}10DE",
             pci_bus_id=bus_id(gpu),
+            remapped_row_failure="Yes" if hardware.struck("row-remap-failure", gpu) else "No",
         )
+
+    def fabric(self) -> tuple[str, str]:
+        """State and status: no fabric without switches, In Progress until the fabric manager has done its work."""
+        if not self.profile.get("nvswitches") or self.profile["architecture"] == "Ampere":
+            return "N/A", "N/A"
+        slow = hardware.fault("fabric-in-progress", at_boot=True)
+        boot = time.time() - (STATE / "boot_id").stat().st_mtime
+        manager = subprocess.run(["systemctl", "is-active", "--quiet", "nvidia-fabricmanager"], check=False)
+        waits = slow and (slow[0] == "forever" or boot < float(slow[0]))
+        return ("In Progress", "N/A") if waits or manager.returncode else ("Completed", "Success")
 
     def listing(self) -> str:
         """-L"""

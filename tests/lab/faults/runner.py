@@ -1,0 +1,112 @@
+"""Strike at a named point of a run of playbooks/driver.yml, run once more, and look whether what must hold does.
+
+A scenario is a row: a point, a strike, and what has to be true after one more run. What has to be true after *every*
+scenario is in ``settled``: the next run succeeds, the one after it finds nothing to do, dpkg has nothing half done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.lab.faults.listen import listening
+from tests.lab.faults.scenario import Scenario
+from tests.lab.faults.strike import Heal, Victim
+from tests.lab.hosts import ssh
+from tests.lab.state import Lab
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+LIMIT_S = 600
+SSH = {"ANSIBLE_SSH_EXTRA_ARGS": " ".join(ssh.ALIVE)}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a run amounted to."""
+
+    rc: int
+    output: str
+    struck: bool = True
+
+    @property
+    def changed(self) -> bool:
+        """Whether any host's line of the recap has a change."""
+        recap = self.output.rpartition("PLAY RECAP")[2]
+        return any(not word.endswith("=0") for word in recap.split() if word.startswith("changed="))
+
+
+def run(lab: Lab, host: str, variables: dict[str, Any], scenario: Scenario | None = None) -> tuple[Ended, Heal | None]:
+    """One run of the playbook on one host; struck where a scenario is given."""
+    environment = {**os.environ, "KUBECONFIG": str(lab.kubeconfig), **SSH}
+    argv = ["ansible-playbook", "playbooks/driver.yml", "-i", str(lab.inventory), "--limit", f"{host},localhost"]
+    argv += ["-e", json.dumps(variables)]
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(listening(scenario)) if scenario else None
+        if listener:
+            environment |= listener.environment
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            argv,
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=pipe,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        if listener:
+            listener.armed(Victim(lab, host, process))
+        output = _output(process)
+        if listener:
+            listener.join()
+    struck = listener is None or listener.watch.come
+    return Ended(process.returncode, output, struck), listener.heal if listener else None
+
+
+def _output(process: subprocess.Popen[str]) -> str:
+    try:
+        return process.communicate(timeout=LIMIT_S)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.communicate()[0] + f"\nfault runner: no end within {LIMIT_S} s"
+
+
+def play(lab: Lab, host: str, scenario: Scenario, variables: dict[str, Any]) -> None:
+    """The scenario from its struck run to the last look; an AssertionError says what did not hold."""
+    wanted = {**variables, **scenario.variables}
+    first, heal = run(lab, host, wanted, scenario)
+    assert first.struck, f"{scenario.name}: the run never came to the point '{scenario.point}':\n{first.output[-3000:]}"
+    if heal:
+        heal()
+    assert (first.rc == 0) is scenario.survives, f"{scenario.name}: exit status {first.rc}:\n{first.output[-3000:]}"
+    assert scenario.says in first.output, f"{scenario.name}: wanted {scenario.says!r} in:\n{first.output[-3000:]}"
+    ssh.wait(lab, host)
+    settled(lab, host, wanted)
+
+
+def settled(lab: Lab, host: str, variables: dict[str, Any]) -> None:
+    """One more run brings the node where it was to be, and the one after it has nothing to do."""
+    more, _ = run(lab, host, variables)
+    assert more.rc == 0, f"the next run failed:\n{more.output[-3000:]}"
+    again, _ = run(lab, host, variables)
+    assert (again.rc, again.changed) == (0, False), f"the run after it still changed:\n{again.output[-3000:]}"
+    for look, wanted in HOLDS.items():
+        found = ssh.run(lab, host, look).strip()
+        assert wanted(found), f"{look}: {found!r}"
+
+
+#: What a shell command on the host has to say in the end.
+HOLDS: dict[str, Callable[[str], bool]] = {
+    "dpkg --audit": lambda said: said == "",
+    "nvidia-smi -L | wc -l": lambda said: said == "2",
+    "cat /sys/module/nvidia/version": lambda said: bool(said),
+    "dpkg --get-selections 'nvidia-driver-*' | grep -c hold": lambda said: int(said) >= 1,
+    "ls /var/lib/t9k-gpu/cordoned 2>/dev/null || true": lambda said: said == "",
+}

@@ -1,0 +1,126 @@
+"""What the fault runner does to a run, its host or its cluster at the point that a scenario names.
+
+A strike is a function of what it may hurt, and returns what heals it again, if anything has to. Those that end by
+themselves are timers on the host, so that they heal over a connection that is cut.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.lab.cluster import memory
+from tests.lab.cluster.api import Api
+from tests.lab.cluster.processes import Process
+from tests.lab.hosts import power, ssh
+from tests.lab.state import Lab
+
+
+@dataclass(frozen=True)
+class Victim:
+    """Name the lab, the host and the running ansible-playbook."""
+
+    lab: Lab
+    host: str
+    run: subprocess.Popen[str]
+
+
+Heal = Callable[[], object]
+Strike = Callable[[Victim], "Heal | None"]
+_LOCK = (
+    "import fcntl, time; f = open('/var/lib/dpkg/lock-frontend', 'w'); fcntl.lockf(f, fcntl.LOCK_EX); time.sleep({})"
+)
+
+
+def controller_killed(victim: Victim) -> None:
+    """The machine that runs Ansible is gone: no cleaning up, no rescue."""
+    os.killpg(victim.run.pid, signal.SIGKILL)
+
+
+def power_cut(victim: Victim) -> Heal:
+    power.cut(victim.lab, victim.host)
+    return lambda: power.on(victim.lab, victim.host)
+
+
+def ssh_lost(victim: Victim) -> None:
+    """For 20 s nobody gets in and who is in is thrown out."""
+    cut = "systemctl stop ssh.socket ssh.service; pkill -KILL sshd"
+    _on_host(victim, f"systemd-run --on-active=20 systemctl start ssh.service; systemd-run --on-active=1 sh -c '{cut}'")
+
+
+def apt_lock_held(victim: Victim) -> None:
+    """For 25 s, as unattended-upgrades does in the morning."""
+    _on_host(victim, f'systemd-run python3 -c "{_LOCK.format(25)}"')
+
+
+def dpkg_broken_off(victim: Victim) -> None:
+    """While it is at work; where it is not yet, as soon as it is."""
+    _on_host(victim, "systemd-run sh -c 'until pkill -KILL -x dpkg; do sleep 0.05; done'")
+
+
+def disk_full(victim: Victim) -> Heal:
+    """Where dpkg unpacks: no byte is left in /usr/lib/modules, which is a small file system of its own from now on."""
+    _on_host(
+        victim,
+        "mkdir -p /run/full && cp -a /usr/lib/modules /run/full/ && "
+        "mount -t tmpfs -o size=256k none /usr/lib/modules && cp -a /run/full/modules/. /usr/lib/modules/ ; "
+        "dd if=/dev/zero of=/usr/lib/modules/full bs=4k 2>/dev/null; true",
+    )
+    return lambda: _on_host(victim, "umount -l /usr/lib/modules && rm -rf /run/full")
+
+
+def package_gone(victim: Victim) -> Heal:
+    """The archive's index names what its pool no longer has."""
+    _on_host(victim, "mv /srv/ubuntu/pool /srv/ubuntu/pool.gone")
+    return lambda: _on_host(victim, "mv /srv/ubuntu/pool.gone /srv/ubuntu/pool")
+
+
+def node_not_back(victim: Victim) -> Heal:
+    """sshd does not come up with the next boot."""
+    _on_host(victim, "systemctl mask ssh.service ssh.socket")
+    return lambda: power.console(
+        victim.lab, victim.host, "systemctl unmask ssh.service ssh.socket; systemctl start ssh.service"
+    )
+
+
+def api_gone(victim: Victim) -> Heal:
+    """The API server answers nothing: its process is stopped, the connections stay."""
+    process = Process(**memory.read(victim.lab)["processes"]["kube-apiserver"])
+    os.kill(process.pid, signal.SIGSTOP)
+    return lambda: os.kill(process.pid, signal.SIGCONT)
+
+
+def api_throttles(victim: Victim) -> Heal:
+    """The API server itself answers 429: a priority level without a seat, for everybody but the lab."""
+    api = Api(memory.read(victim.lab)["ports"]["kube-apiserver"], victim.lab.pki)
+    group = "flowcontrol.apiserver.k8s.io/v1"
+    base = f"/apis/{group}"
+    limited = {"nominalConcurrencyShares": 0, "lendablePercent": 0, "limitResponse": {"type": "Reject"}}
+    level = {"type": "Limited", "limited": limited}
+    subject = {"kind": "User", "user": {"name": "lab-admin"}}
+    rule = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": True, "namespaces": ["*"]}
+    flow = {
+        "priorityLevelConfiguration": {"name": "lab-throttle"},
+        "matchingPrecedence": 1,
+        "rules": [{"subjects": [subject], "resourceRules": [rule]}],
+    }
+    for kind, plural, spec in (
+        ("PriorityLevelConfiguration", "prioritylevelconfigurations", level),
+        ("FlowSchema", "flowschemas", flow),
+    ):
+        api.create(
+            f"{base}/{plural}", {"apiVersion": group, "kind": kind, "metadata": {"name": "lab-throttle"}, "spec": spec}
+        )
+
+    def heal() -> None:
+        for plural in ("flowschemas", "prioritylevelconfigurations"):
+            api.delete(f"{base}/{plural}/lab-throttle")
+
+    return heal
+
+
+def _on_host(victim: Victim, script: str) -> str:
+    return ssh.run(victim.lab, victim.host, script)

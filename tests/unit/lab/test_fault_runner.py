@@ -1,0 +1,71 @@
+"""When a scenario's point has come, and how a run is stopped there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.lab.faults.listen import listening
+from tests.lab.faults.runner import Ended
+from tests.lab.faults.scenario import Point, Scenario, Watch
+from tests.lab.faults.scenarios import CLUSTER, QUICK, SLOW
+from tests.lab.faults.strike import Victim
+from tests.lab.state import Lab
+
+ROLE = Path(__file__).parents[3] / "roles/driver/tasks"
+TASKS = ["", "install", "install", "", "hold", "hold", "reboot", ""]
+
+
+@pytest.mark.parametrize(
+    ("point", "struck"),
+    [
+        (Point("before", "install"), [1]),
+        (Point("in", "hold"), [4]),
+        (Point("in", "install", task="number 2"), [2]),
+        (Point("after", "install"), [3]),
+        (Point("after", "reboot"), [7]),
+        (Point("before", "drain"), []),
+    ],
+)
+def test_the_point_comes_once(point: Point, struck: list[int]) -> None:
+    watch = Watch(point)
+    assert [at for at, step in enumerate(TASKS) if watch.sees(step, f"task number {at}")] == struck
+
+
+@pytest.mark.parametrize("scenario", [*QUICK, *SLOW, *CLUSTER], ids=lambda scenario: scenario.name)
+def test_every_point_is_one_of_the_role_s(scenario: Scenario) -> None:
+    point = scenario.point
+    file = ROLE / "steps" / f"{point.step}.yml"
+    assert point.when == "random" or (file.exists() and point.task in file.read_text())
+
+
+@pytest.mark.parametrize(
+    ("recap", "changed"),
+    [("h : ok=3 changed=0 unreachable=0", False), ("a : ok=3 changed=0\nb : ok=9 changed=12", True)],
+)
+def test_whether_a_run_changed_anything(recap: str, changed: bool) -> None:
+    assert Ended(0, f"changed=9 says a task\nPLAY RECAP ***\n{recap}").changed is changed
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_run_stands_still_while_it_is_struck(tmp_path: Path, when: str) -> None:
+    """A real ansible-playbook: what the step's only task writes is not there before it, and there after it."""
+    (tmp_path / "steps").mkdir()
+    (tmp_path / "steps/one.yml").write_text(
+        f"- ansible.builtin.copy: {{content: x, dest: '{tmp_path}/written', mode: '0600'}}\n"
+    )
+    (tmp_path / "play.yml").write_text(
+        "- hosts: localhost\n  gather_facts: false\n  connection: local\n  tasks:\n"
+        "    - ansible.builtin.include_tasks: steps/one.yml\n    - ansible.builtin.debug:\n"
+    )
+    seen: list[bool] = []
+    scenario = Scenario("look", Point(when, "one"), lambda _victim: seen.append((tmp_path / "written").exists()))
+    with listening(scenario) as listener:
+        environment = {**os.environ, **listener.environment}
+        process = subprocess.Popen(["ansible-playbook", str(tmp_path / "play.yml")], env=environment, text=True)
+        listener.armed(Victim(Lab("none"), "localhost", process))
+        assert process.wait(60) == 0
+    assert seen == [when == "after"]
