@@ -56,11 +56,13 @@ def params(**more: Any) -> dict[str, Any]:
         "queue": {},
         "manifests": [],
         "nodes": [],
+        "gpu_nodes": [],
         "node_sharing": {},
         "node_operands": {},
         "node_mig": {},
         "crds_remove": False,
         "adopt": False,
+        "interrupt": False,
         "wait_timeout": 900,
         **more,
     }

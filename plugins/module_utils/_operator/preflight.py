@@ -128,7 +128,16 @@ def stuck(release: Release, stale_after_s: int, now: datetime.datetime) -> bool:
 
 def _release(state: ClusterState, wanted: Wanted, now: datetime.datetime) -> Iterable[str]:
     release = state.release
-    if release is not None and release.busy and not stuck(release, wanted.stale_after_s, now):
+    if release is not None and release.status == "uninstalling" and wanted.present:
+        yield str(
+            GpuError(
+                f"helm release {wanted.release} to be at rest",
+                f"revision {release.revision} is being uninstalled since {release.updated}",
+                f"Secret {wanted.namespace}/{release.secret}",
+                "let it finish, or finish it with gpu_operator_state: absent; then run again",
+            )
+        )
+    elif release is not None and release.pending and not stuck(release, wanted.stale_after_s, now):
         yield str(
             GpuError(
                 f"helm release {wanted.release} to be at rest",

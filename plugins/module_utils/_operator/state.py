@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Dict, TypeVar
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ansible_collections.t9k.gpu.plugins.module_utils._kube.connect import Api
 
 Found = TypeVar("Found")
+_WATCHED = re.compile(r"^kind: (ClusterPolicy|Deployment|DaemonSet)\s*$", re.MULTILINE)
 Object = Dict[str, Any]
 
 #: The ConfigMap that remembers which labels and objects are ours.
@@ -46,10 +48,17 @@ class Release:
     description: str
     updated: str
     policy: Object | None
+    #: Kind and name of what it rendered of the kinds in ``_WATCHED``.
+    rendered: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def busy(self) -> bool:
-        return self.status.startswith("pending-") or self.status == "uninstalling"
+        return self.pending or self.status == "uninstalling"
+
+    @property
+    def pending(self) -> bool:
+        """Tell whether a helm has written it and not finished: left over, it is cleared away. One that uninstalls is not."""
+        return self.status.startswith("pending-")
 
 
 @dataclass(frozen=True)
@@ -101,20 +110,22 @@ def by_name(items: list[Object]) -> dict[str, Object]:
     return {item["metadata"]["name"]: item for item in items}
 
 
-def policy_of(manifest: str) -> Object | None:
-    """Return the ClusterPolicy in a rendered chart."""
+def watched(manifest: str) -> list[Object]:
+    """Return the objects of a rendered chart that the operator cannot do without; the others are not parsed."""
+    found = []
     for text in manifest.split("\n---"):
-        if "kind: ClusterPolicy" in text:
+        if _WATCHED.search(text):
             document = yaml_load(text.lstrip("-"))
-            if isinstance(document, dict) and document.get("kind") == "ClusterPolicy":
-                return document
-    return None
+            if isinstance(document, dict):
+                found.append(document)
+    return found
 
 
 def decode_release(secret: Object) -> Release:
     """Unpack a release: helm keeps it as gzipped JSON, encoded twice."""
     packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
     document = json.loads(gzip.decompress(packed))
+    rendered = watched(document.get("manifest") or "")
     info = document.get("info") or {}
     return Release(
         secret=secret["metadata"]["name"],
@@ -124,7 +135,8 @@ def decode_release(secret: Object) -> Release:
         values=document.get("config") or {},
         description=info.get("description", ""),
         updated=info.get("last_deployed", ""),
-        policy=policy_of(document.get("manifest") or ""),
+        policy=next((each for each in rendered if each["kind"] == "ClusterPolicy"), None),
+        rendered=frozenset((each["kind"], (each.get("metadata") or {}).get("name", "")) for each in rendered),
     )
 
 

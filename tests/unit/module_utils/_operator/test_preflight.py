@@ -43,6 +43,8 @@ TABLE: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("kubernetes", {"server_version": "v1.25.0"}, {}, "Kubernetes 1.29 or later"),
     ("driver system", {"nodes": {"gpu-1": OLD}}, {"driver": "operator"}, "no longer supports"),
     ("busy", {"release": PENDING}, {}, "pending-upgrade since"),
+    ("uninstalling", {"release": cluster.release({}, status="uninstalling", updated="2025-01-01T00:00:00Z")}, {},
+     "is being uninstalled"),
     ("other mode", {}, {"mode": "manifests"}, "installed here in mode helm"),
     ("other mode", {"release": None, "configmaps": INSTALLED}, {}, "installed here in mode manifests"),
     ("denied", {"denied": ("you may not list nodes",)}, {}, "you may not list nodes"),

@@ -52,6 +52,13 @@ def test_decode_release() -> None:
     assert not found.busy
 
 
+def test_what_a_release_rendered_is_known() -> None:
+    manifest = "---\nkind: Deployment\nmetadata: {name: a}\n---\nkind: ClusterPolicy\nmetadata: {name: p}\n---\n"
+    manifest += "kind: ConfigMap\nmetadata: {name: c}\ndata:\n  x: |\n    kind: Deployment\n"
+    found = operator_state.decode_release(cluster.release_secret(manifest=manifest))
+    assert found.rendered == {("Deployment", "a"), ("ClusterPolicy", "p")}
+
+
 def test_the_highest_revision_counts() -> None:
     secrets = [cluster.release_secret(revision) for revision in (9, 10, 2)]
     found = operator_state.latest_release(secrets)
