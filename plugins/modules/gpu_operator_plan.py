@@ -245,7 +245,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import runner
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as kube_connect
-from ansible_collections.t9k.gpu.plugins.module_utils._operator import disturbance, preflight
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import disturbance, preflight, rights
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import objects as operator_objects
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import plan as operator_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import release as operator_release
@@ -325,7 +325,7 @@ def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
         pods = api.list("/api/v1/pods", {"fieldSelector": f"spec.nodeName={node}"})
         faults.extend(filter(None, [disturbance.held_fault(node, pods)]))
     if steps:
-        faults.extend(preflight.missing_rights(api, steps, wanted.namespace))
+        faults.extend(rights.missing_rights(api, steps, wanted.namespace))
     refuse(faults)
     uid = kube_connect.cluster_uid(api) if steps else ""
     return {**result_of(state, wanted, steps), "helm": helm, "cluster_uid": uid, "requests": api.requests}

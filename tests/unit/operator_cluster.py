@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY, PREFIX
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.revision import Release
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
     CRD_COUNT,
     CRD_VERSION,
     ClusterState,
-    Release,
 )
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
 
