@@ -14,14 +14,19 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.values import NF
 _HOST_VARIABLES = {"gpu_sharing": "sharing", "gpu_operator_operands": "operands", "gpu_mig": "mig"}
 
 
-def operator_hosts(hostvars: Mapping[str, Any], nodes: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return what each node's host asks for, as sharing, operands and mig → node → value."""
-    found: dict[str, dict[str, Any]] = {option: {} for option in _HOST_VARIABLES.values()}
+def operator_hosts(hostvars: Mapping[str, Any], nodes: Iterable[str]) -> dict[str, Any]:
+    """Return what each node's host asks for, as sharing, operands and mig → node → value, and which have GPUs (gpus).
+
+    Of GPUs only a run knows whose driver play has looked.
+    """
+    found: dict[str, Any] = {"gpus": [], **{option: {} for option in _HOST_VARIABLES.values()}}
     for node in (each for each in nodes if each in hostvars):
         variables = hostvars[node]
         for name, option in _HOST_VARIABLES.items():
             if name in variables and variables[name] not in (None, ""):
                 found[option][node] = variables[name]
+        if "__driver_plan" in variables and variables["__driver_plan"].get("has_gpu"):
+            found["gpus"].append(node)
     return found
 
 

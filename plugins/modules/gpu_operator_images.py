@@ -113,6 +113,9 @@ TIME_LIMIT_S = 300
 def helm(run: Run, argv: list[str], next_step: str) -> str:
     """Run helm and return what it prints."""
     result = run(argv, timeout_s=TIME_LIMIT_S)
+    if result.missing:
+        step = "install helm 3 or 4 on the control host (the machine that runs ansible-playbook)"
+        raise GpuError("helm 3 or 4", "no program helm in the PATH", " ".join(argv[:2]), step)
     if not result.ok:
         raise GpuError(
             "the chart rendered", result.stderr.strip() or f"exit status {result.rc}", " ".join(argv), next_step

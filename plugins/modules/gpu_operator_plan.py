@@ -110,6 +110,11 @@ options:
     type: list
     elements: str
     default: []
+  gpu_nodes:
+    description: Nodes that are known to have GPUs. If none of them shows one, RV(waiting) says so.
+    type: list
+    elements: str
+    default: []
   node_sharing:
     description: Node name to the name of its sharing config, or null.
     type: dict
@@ -131,6 +136,12 @@ options:
       - Whether to take over an operator that no helm release owns (applied by hand), or a helm release of the same name and
         namespace that was not made here. Without it either is an error, and nothing is changed.
       - An operator of another release, another namespace or a GitOps tool is always an error.
+    type: bool
+    default: false
+  interrupt:
+    description:
+      - Consent to steps by which running pods lose their GPUs, such as exchanged driver containers or a restarted MPS control daemon.
+        Without it they are an error.
     type: bool
     default: false
   wait_timeout:
@@ -180,6 +191,11 @@ waiting:
   returned: success
   type: list
   elements: dict
+waiting_for:
+  description: The same, one line each.
+  returned: success
+  type: list
+  elements: str
 expect:
   description: What readiness expects beside the objects themselves, for M(t9k.gpu.gpu_operator_readiness).
   returned: success
@@ -229,9 +245,9 @@ from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import runner
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as kube_connect
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import disturbance, preflight, rights
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import objects as operator_objects
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import plan as operator_plan
-from ansible_collections.t9k.gpu.plugins.module_utils._operator import preflight
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import release as operator_release
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import state as operator_state
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.helm import helm_facts, helm_faults, pull_arguments
@@ -265,8 +281,8 @@ def result_of(state: operator_state.ClusterState, wanted: Wanted, steps: tuple[S
     change = Change("gpu operator", before, {name: step.data.get("after") for name, step in named.items()})
     now = datetime.datetime.now(datetime.timezone.utc)
     release = state.release
-    pending = release is not None and release.busy and preflight.stuck(release, wanted.stale_after_s, now)
-    expect = wanted.expect
+    pending = release is not None and release.pending and preflight.stuck(release, wanted.stale_after_s, now)
+    expect, waiting = wanted.expect, operator_plan.waiting(state, wanted)
     return {
         "changed": False,
         "steps": [step.to_dict() for step in steps],
@@ -274,12 +290,14 @@ def result_of(state: operator_state.ClusterState, wanted: Wanted, steps: tuple[S
         "server_version": state.server_version,
         "diff": change.diff if steps else {},
         "values": dict(wanted.values),
-        "waiting": [each.to_dict() for each in operator_plan.waiting(state, wanted)],
+        "waiting": [each.to_dict() for each in waiting],
+        "waiting_for": list(map(str, waiting)),
         "expect": {
             "nfd": expect.nfd,
             "configs": dict(expect.configs),
             "sharing": dict(expect.sharing),
             "mig": dict(expect.mig),
+            "gpu_nodes": list(expect.gpu_nodes),
         },
         "chart_description": f"t9k.gpu {wanted.digest}".strip(),
         "crd_version": operator_release.crd_version(wanted),
@@ -302,8 +320,12 @@ def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
     if {step.name for step in steps} & NEEDS_HELM:
         helm = {**helm_facts(runner(module), wanted.series), "pull": pull_arguments(wanted.chart, wanted.version)}
         faults.extend(helm_faults(helm))
+    faults.extend(disturbance.consent_faults(steps, wanted))
+    for node in disturbance.mig_nodes(steps):
+        pods = api.list("/api/v1/pods", {"fieldSelector": f"spec.nodeName={node}"})
+        faults.extend(filter(None, [disturbance.held_fault(node, pods)]))
     if steps:
-        faults.extend(preflight.missing_rights(api, steps, wanted.namespace))
+        faults.extend(rights.missing_rights(api, steps, wanted.namespace))
     refuse(faults)
     uid = kube_connect.cluster_uid(api) if steps else ""
     return {**result_of(state, wanted, steps), "helm": helm, "cluster_uid": uid, "requests": api.requests}
@@ -328,8 +350,10 @@ def argument_spec() -> dict[str, Any]:
         "service_monitor": {"type": "dict", "default": {"by": "none"}},
         "manifests": {"type": "list", "elements": "dict", "default": []},
         "nodes": {"type": "list", "elements": "str", "default": []},
+        "gpu_nodes": {"type": "list", "elements": "str", "default": []},
         "crds_remove": {"type": "bool", "default": False},
         "adopt": {"type": "bool", "default": False},
+        "interrupt": {"type": "bool", "default": False},
         "wait_timeout": {"type": "int", "default": 900},
         **{name: {"type": "dict", "default": {}} for name in dicts},
     }

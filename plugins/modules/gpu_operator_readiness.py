@@ -13,8 +13,8 @@ description:
     ClusterPolicy asks for, the ClusterPolicy's state, the labels of node feature discovery and of GPU feature
     discovery, each GPU node's allocatable resources, MIG states, and the endpoints of dcgm-exporter.
   - The state C(ready) of the ClusterPolicy alone is not enough, since it says nothing about resources.
-  - Tells what it waits for while it waits. After O(timeout) it fails and names the objects, the pods' conditions and
-    the last warning events that block.
+  - Tells what it waits for while it waits. After O(timeout), or at once where no waiting helps (a MIG configuration that failed), it
+    fails and names the objects, the pods' conditions and the last warning events that block.
 author: t9k.gpu maintainers (@t9k)
 extends_documentation_fragment: t9k.gpu.kube
 attributes:
@@ -34,8 +34,8 @@ options:
   expect:
     description:
       - What the chosen options lead one to expect. C(nfd) says whether the chart brings node feature discovery,
-        C(configs) is sharing config name to device plugin document, C(sharing) is node name to sharing config name,
-        and C(mig) is node name to MIG configuration.
+        C(gpu_nodes) are nodes known to have GPUs, C(configs) is sharing config name to device plugin document,
+        C(sharing) is node name to sharing config name, and C(mig) is node name to MIG configuration.
       - M(t9k.gpu.gpu_operator_plan) returns it.
     type: dict
     default: {}
@@ -118,7 +118,7 @@ def look(api: kube_connect.Api, params: dict[str, Any]) -> tuple[Waiting, ...]:
         return readiness.remaining(state, params["namespace"])
     expect = params["expect"]
     parts = {name: expect.get(name) or {} for name in ("configs", "sharing", "mig")}
-    wanted = Expect(expect.get("nfd", True), **parts)
+    wanted = Expect(expect.get("nfd", True), **parts, gpu_nodes=tuple(expect.get("gpu_nodes") or ()))
     return readiness.waiting(state, wanted)
 
 
@@ -131,14 +131,19 @@ def reasons(api: kube_connect.Api, namespace: str) -> str:
     return "".join(f"\n{title}:\n  " + "\n  ".join(lines) for title, lines in parts if lines)
 
 
+def hopeless(waiting: tuple[Waiting, ...]) -> bool:
+    """Tell whether something will not come about however long one waits, such as a MIG configuration that failed."""
+    return any(each.final for each in waiting)
+
+
 def run(params: dict[str, Any]) -> dict[str, Any]:
-    api = kube_connect.connect(params)
+    api = kube_connect.connect(params, known=params["already_waited"] > 0)
     start = time.monotonic()
     waiting = look(api, params)
-    while waiting and time.monotonic() - start < params["timeout"]:
+    while waiting and not hopeless(waiting) and time.monotonic() - start < params["timeout"]:
         time.sleep(params["interval"])
         waiting = look(api, params)
-    if waiting and params["fail_on_timeout"]:
+    if waiting and (params["fail_on_timeout"] or hopeless(waiting)):
         told = "\n  ".join(map(str, waiting))
         patience_s = params["already_waited"] + params["timeout"]
         raise GpuError(

@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY, PREFIX
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.revision import Release
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
     CRD_COUNT,
     CRD_VERSION,
     ClusterState,
-    Release,
 )
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
 
@@ -56,11 +56,13 @@ def params(**more: Any) -> dict[str, Any]:
         "queue": {},
         "manifests": [],
         "nodes": [],
+        "gpu_nodes": [],
         "node_sharing": {},
         "node_operands": {},
         "node_mig": {},
         "crds_remove": False,
         "adopt": False,
+        "interrupt": False,
         "wait_timeout": 900,
         **more,
     }

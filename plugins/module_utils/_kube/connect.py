@@ -39,8 +39,11 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
 }
 
 
-def connect(params: dict[str, Any], concurrency: int = 8) -> Api:
-    """Return the API server that a module's connection options name."""
+def connect(params: dict[str, Any], concurrency: int = 8, known: bool = False) -> Api:
+    """Return the API server that a module's connection options name.
+
+    ``known``: it has answered before, so that a first request without an answer is a passing fault, not a wrong address.
+    """
     try:
         from kubernetes.client import ApiClient
     except ImportError as error:
@@ -54,6 +57,8 @@ def connect(params: dict[str, Any], concurrency: int = 8) -> Api:
     configuration.connection_pool_maxsize = max(concurrency, 4)
     pool = ApiClient(configuration).rest_client.pool_manager
 
+    retry = Retry(attempts_before_first_answer=Retry.attempts) if known else Retry()
+
     def headers() -> dict[str, str]:
         found = {"User-Agent": FIELD_MANAGER}
         settings: Any = configuration.auth_settings()
@@ -62,7 +67,7 @@ def connect(params: dict[str, Any], concurrency: int = 8) -> Api:
                 found[setting["key"]] = setting["value"]
         return found
 
-    return Api(pool, configuration.host, headers, timeout_s=params.get("request_timeout") or 30)
+    return Api(pool, configuration.host, headers, timeout_s=params.get("request_timeout") or 30, retry=retry)
 
 
 def cluster_uid(api: Api) -> str:

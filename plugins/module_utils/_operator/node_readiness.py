@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -18,23 +19,28 @@ from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import 
 )
 
 GPU = "nvidia.com/gpu"
+DISABLED = "all-disabled"
 OPERANDS_LABEL = "nvidia.com/gpu.deploy.operands"
 PCI_LABEL = "feature.node.kubernetes.io/pci-10de.present"
+_QUANTITY = re.compile(r"(\d+)(k|M|Ki|Mi|)")
+_SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "Ki": 2**10, "Mi": 2**20}
+_PROFILE = re.compile(r"all-(\d+g\.\d+gb.*)")
 
 
 @dataclass(frozen=True, order=True)
 class Waiting:
-    """One thing that is not ready."""
+    """One thing that is not ready. ``final``: no waiting will mend it."""
 
     kind: str
     name: str
     wanted: str
     found: str
+    final: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}: wants {self.wanted}, has {self.found}"
 
-    def to_dict(self) -> dict[str, str]:
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
@@ -49,6 +55,8 @@ class Expect:
     sharing: Mapping[str, str] = field(default_factory=dict)
     #: node → MIG configuration.
     mig: Mapping[str, str] = field(default_factory=dict)
+    #: Nodes that are known to have GPUs. If none of them shows one, nothing works.
+    gpu_nodes: tuple[str, ...] = ()
 
 
 def is_gpu_node(node: Object) -> bool:
@@ -64,7 +72,13 @@ def gpu_nodes(state: ClusterState) -> dict[str, Object]:
 
 def offered(node: Object, resource: str) -> int:
     """Return how many of a resource the node can give to pods."""
-    return int(((node.get("status") or {}).get("allocatable") or {}).get(resource, 0))
+    return quantity(((node.get("status") or {}).get("allocatable") or {}).get(resource, 0))
+
+
+def quantity(value: Any) -> int:
+    """Read a whole quantity as Kubernetes may write it: a thousand is ``1k``."""
+    match = _QUANTITY.fullmatch(str(value))
+    return int(match[1]) * _SUFFIXES[match[2]] if match else 0
 
 
 def _gpus(node: Object) -> int | None:
@@ -90,8 +104,8 @@ def _resources(state: ClusterState, name: str, node: Object, expect: Expect) -> 
         yield Waiting("Node", name, f"label {GPU}.count", "no such label (gpu-feature-discovery sets it)")
         return
     document = _document(state, name, node, expect)
-    if document is None or name in expect.mig or _is_partitioned(node):
-        return  # the number of devices follows the partition, and mig.config.state speaks for it
+    if document is None or _is_partitioned(node) or expect.mig.get(name, DISABLED) != DISABLED:
+        return  # the number of devices follows the partition; see _partitions
     wanted = {GPU: 0, f"{GPU}.shared": 0, **expected_resources(document, gpus)}
     for resource, count in wanted.items():
         if offered(node, resource) != count:
@@ -99,17 +113,50 @@ def _resources(state: ClusterState, name: str, node: Object, expect: Expect) -> 
 
 
 def _is_partitioned(node: Object) -> bool:
-    return labels(node).get(MIG_LABEL, "all-disabled") != "all-disabled"
+    return labels(node).get(MIG_LABEL, DISABLED) != DISABLED
 
 
-def _mig(name: str, node: Object, wanted: str) -> Iterable[Waiting]:
+def _mig(state: ClusterState, name: str, node: Object, wanted: str) -> Iterable[Waiting]:
+    """Ask for the MIG manager's word, then for what it stands for. It clears no state of before itself; our patch does."""
     found = labels(node)
-    if found.get(MIG_LABEL) != wanted or found.get(MIG_STATE_LABEL) != "success":
-        has = f"{found.get(MIG_LABEL, 'none')}, state {found.get(MIG_STATE_LABEL, 'none')}"
-        yield Waiting("Node", name, f"MIG configuration {wanted} with state success", has)
+    has = f"{found.get(MIG_LABEL, 'none')}, state {found.get(MIG_STATE_LABEL, 'none')}"
+    asked = f"MIG configuration {wanted} with state success"
+    if found.get(MIG_LABEL) == wanted and found.get(MIG_STATE_LABEL) == "failed":
+        why = f"{has}: the log of the pod nvidia-mig-manager on this node says why"
+        yield Waiting("Node", name, asked, why, final=True)
+    elif found.get(MIG_LABEL) != wanted or found.get(MIG_STATE_LABEL) != "success":
+        yield Waiting("Node", name, asked, has)
+    elif wanted != DISABLED:
+        yield from _partitions(state, name, node, wanted)
+
+
+def _partitions(state: ClusterState, name: str, node: Object, wanted: str) -> Iterable[Waiting]:
+    """Prove that the device plugin offers the partitions: by the strategy as mig-*, or as GPUs (k8s-device-plugin, README)."""
+    policy = ((state.policy or {}).get("spec") or {}).get("mig") or {}
+    strategy = labels(node).get("nvidia.com/mig.strategy") or policy.get("strategy") or "single"
+    allocatable = (node.get("status") or {}).get("allocatable") or {}
+    profile = _PROFILE.fullmatch(wanted)
+    if strategy != "mixed":
+        resources = [GPU, f"{GPU}.shared"]
+    elif profile:
+        resources = [f"nvidia.com/mig-{profile[1].replace('+', '.')}"]
+        resources.append(f"{resources[0]}.shared")
+    else:
+        resources = [key for key in allocatable if key.startswith("nvidia.com/mig-")] or ["nvidia.com/mig-*"]
+    if not any(offered(node, resource) for resource in resources):
+        yield Waiting("Node", name, f"{resources[0]} of MIG configuration {wanted}", "0")
+
+
+def _may_take_part(node: Object | None) -> bool:
+    return node is not None and labels(node).get(OPERANDS_LABEL) != "false"
 
 
 def nodes_waiting(state: ClusterState, expect: Expect) -> Iterable[Waiting]:
+    """Name the nodes that are not as they should be."""
+    known = [name for name in expect.gpu_nodes if _may_take_part(state.nodes.get(name))]
+    if known and not any(is_gpu_node(state.nodes[name]) for name in known):
+        shown = ", ".join(known[:3]) + (f" and {len(known) - 3} more" if len(known) > 3 else "")
+        yield Waiting("Nodes", shown, f"label {PCI_LABEL} on those of them with GPUs", "no node of the cluster with it")
     for name, node in state.nodes.items():
         asked = name in expect.sharing or name in expect.mig
         if not is_gpu_node(node):
@@ -118,4 +165,4 @@ def nodes_waiting(state: ClusterState, expect: Expect) -> Iterable[Waiting]:
             continue
         yield from _resources(state, name, node, expect)
         if name in expect.mig:
-            yield from _mig(name, node, expect.mig[name])
+            yield from _mig(state, name, node, expect.mig[name])

@@ -9,10 +9,11 @@ from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import objects, values
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.disturbance import of_labels
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import RECORD, ClusterState
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.step import PLUGIN_PODS, Object, configmap, writes
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.step import Object, configmap, writes
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
-from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import MIG_LABEL
+from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import MIG_LABEL, MIG_STATE_LABEL
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
 
@@ -27,6 +28,9 @@ def label_changes(state: ClusterState, wanted: Wanted) -> dict[str, dict[str, st
             asked.update(wanted.labels.get(node) or {})
         found = labels(state.nodes[node])
         differs = {key: value for key, value in asked.items() if found.get(key) != value}
+        if MIG_LABEL in differs and MIG_STATE_LABEL in found:
+            # In the same patch: the manager sets "pending" only after a while, and "success" of before would be taken for its answer.
+            differs[MIG_STATE_LABEL] = None
         if differs:
             changes[node] = differs
     return changes
@@ -68,7 +72,8 @@ def label_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
     if changes:
         before = {n: {k: labels(state.nodes[n]).get(k) for k in found} for n, found in changes.items()}
         reason = f"labels of {len(changes)} nodes differ"
-        yield Step("labels", reason, PLUGIN_PODS, {"nodes": changes, "before": before, "after": changes})
+        felt = of_labels(state, wanted, changes)
+        yield Step("labels", reason, felt.sentence, {"nodes": changes, "before": before, "after": changes, **felt.data})
 
 
 def usable_objects(state: ClusterState, wanted: Wanted) -> tuple[list[Object], list[str]]:
@@ -99,12 +104,17 @@ def object_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
     keep = {objects.ref_of(item) for item in usable}
     gone = [each for each in (objects.ref_of(o) for o in state.record.get("objects") or []) if each not in keep]
     if missing:
-        after = {name: lacks for name, (_item, lacks) in missing.items()}
+        after = {name: _shown(item, lacks) for name, (item, lacks) in missing.items()}
         reason = "not as wanted: " + ", ".join(missing)
         yield writes("objects", reason, apply=[item for item, _lacks in missing.values()], after=after)
     if gone:
         reason = "no longer wanted: " + ", ".join(map(str, gone))
         yield writes("objects_remove", reason, delete=[each.to_dict() for each in gone])
+
+
+def _shown(item: Object, lacks: Any) -> Any:
+    """Hide a Secret's content: what differs goes into a diff that everybody may read."""
+    return sorted(objects.paths_in(lacks)) if item["kind"] == "Secret" else lacks
 
 
 def _without_address(lacks: Any) -> Any:

@@ -7,20 +7,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import is_ours, note
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import is_ours, labels, note
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import readiness
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import Waiting
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.disturbance import (
+    PLUGIN_PODS,
+    Disturbance,
+    few,
+    of_sharing,
+)
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import DISABLED, Waiting
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import label_steps, object_steps, records
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.release import chart_steps
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
     CRD_VERSION,
     INVENTORY,
     ClusterState,
+    Object,
 )
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.step import PLUGIN_PODS, ref, writes
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.step import ref, writes
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import SHARING_NAME, Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing import configmap as sharing_configmap
-from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import CONFIG_LABEL
+from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import CONFIG_LABEL, MIG_LABEL, MIG_STATE_LABEL
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
 NO_GPUS = "no GPU node offers GPUs to new pods any more"
@@ -34,7 +41,8 @@ def _sharing(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
     before = (present or {}).get("data") or {}
     after = sharing_configmap.data(wanted.sharing, before)
     reason = "no sharing configs yet" if present is None else "changed: " + ", ".join(_changed(before, after))
-    yield Step("sharing", reason, PLUGIN_PODS if present else "", {"before": before, "after": after})
+    felt = of_sharing(state, before, after) if present else Disturbance()
+    yield Step("sharing", reason, felt.sentence, {"before": before, "after": after, **felt.data})
 
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -45,7 +53,7 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 def _sharing_gone(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
     found = state.configmaps.get(SHARING_NAME)
     if found and not wanted.sharing and is_ours(found):
-        yield Step("sharing_remove", "no sharing configs are wanted", PLUGIN_PODS)
+        yield Step("sharing_remove", "no sharing configs are wanted", PLUGIN_PODS.sentence)
 
 
 def install_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
@@ -76,9 +84,23 @@ def install_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
     yield from forget
 
 
+def _whole_again(state: ClusterState) -> Iterable[Step]:
+    """Wait for the MIG manager before it goes: nobody else makes whole GPUs of partitions."""
+    ours = [node for node, found in (state.record.get("labels") or {}).items() if MIG_LABEL in found]
+    nodes = sorted(node for node in ours if node in state.nodes and _partitioned(state.nodes[node]))
+    if nodes and "nvidia-mig-manager" in state.daemonsets:
+        yield Step("mig", f"GPUs of {few(nodes)} must be whole before the MIG manager goes", "", {"nodes": nodes})
+
+
+def _partitioned(node: Object) -> bool:
+    found = labels(node)
+    return found.get(MIG_LABEL) != DISABLED or found.get(MIG_STATE_LABEL) != "success"
+
+
 def remove_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
     """Plan the operator's way out, with everything that was set here."""
     yield from label_steps(state, wanted)
+    yield from _whole_again(state)
     record = state.record
     if record.get("objects"):
         kinds = ", ".join(each["kind"] for each in record["objects"])

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.labels import require_known
@@ -15,49 +15,16 @@ from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import is_ours,
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import gpu_nodes
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import usable_objects
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.ownership import ownership_faults, removal_faults
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Release
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.revision import Release
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.values import plain
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import SHARING_NAME
-from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
 if TYPE_CHECKING:
-    from ansible_collections.t9k.gpu.plugins.module_utils._kube.api import Api
     from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
 
 PRE_INSTALLED = "nvidia.com/gpu.deploy.driver"
 _SHOWN = 5
-#: What each kind of step must be allowed to do: verb, API group, resource.
-RIGHTS: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "namespace": (("create", "", "namespaces"),),
-    "record": (("patch", "", "configmaps"), ("create", "", "configmaps")),
-    "pull_secrets": (("create", "", "secrets"),),
-    "adopt": (
-        ("patch", "apps", "deployments"),
-        ("patch", "nvidia.com", "clusterpolicies"),
-        ("patch", "rbac.authorization.k8s.io", "clusterroles"),
-        ("patch", "rbac.authorization.k8s.io", "clusterrolebindings"),
-    ),
-    "crds": (
-        ("create", "apiextensions.k8s.io", "customresourcedefinitions"),
-        ("patch", "apiextensions.k8s.io", "customresourcedefinitions"),
-    ),
-    "sharing": (("create", "", "configmaps"), ("patch", "", "configmaps"), ("patch", "apps", "daemonsets")),
-    "release": (
-        ("create", "", "secrets"),
-        ("create", "apps", "deployments"),
-        ("patch", "apps", "deployments"),
-        ("create", "rbac.authorization.k8s.io", "clusterroles"),
-        ("create", "rbac.authorization.k8s.io", "clusterrolebindings"),
-        ("create", "nvidia.com", "clusterpolicies"),
-        ("patch", "nvidia.com", "clusterpolicies"),
-    ),
-    "policy": (("patch", "nvidia.com", "clusterpolicies"),),
-    "labels": (("patch", "", "nodes"),),
-    "release_remove": (("delete", "nvidia.com", "clusterpolicies"), ("delete", "apps", "deployments")),
-    "crds_remove": (("delete", "apiextensions.k8s.io", "customresourcedefinitions"),),
-}
-RIGHTS["manifests"] = RIGHTS["release"][1:]
-RIGHTS["manifests_remove"] = RIGHTS["release_remove"]
 
 
 def _few(names: Iterable[str]) -> str:
@@ -128,7 +95,16 @@ def stuck(release: Release, stale_after_s: int, now: datetime.datetime) -> bool:
 
 def _release(state: ClusterState, wanted: Wanted, now: datetime.datetime) -> Iterable[str]:
     release = state.release
-    if release is not None and release.busy and not stuck(release, wanted.stale_after_s, now):
+    if release is not None and release.status == "uninstalling" and wanted.present:
+        yield str(
+            GpuError(
+                f"helm release {wanted.release} to be at rest",
+                f"revision {release.revision} is being uninstalled since {release.updated}",
+                f"Secret {wanted.namespace}/{release.secret}",
+                "let it finish, or finish it with gpu_operator_state: absent; then run again",
+            )
+        )
+    elif release is not None and release.pending and not stuck(release, wanted.stale_after_s, now):
         yield str(
             GpuError(
                 f"helm release {wanted.release} to be at rest",
@@ -229,31 +205,3 @@ def warnings(state: ClusterState, wanted: Wanted) -> tuple[str, ...]:
     if state.policies[1:]:
         found.append(f"{len(state.policies)} ClusterPolicies; the operator works with one and ignores the others")
     return tuple(found)
-
-
-def rights(steps: Iterable[Step]) -> tuple[tuple[str, str, str], ...]:
-    """Return the rights that the steps of a plan need, each once."""
-    needed: dict[tuple[str, str, str], None] = {}
-    for step in steps:
-        needed.update(dict.fromkeys(RIGHTS.get(step.name, ())))
-    return tuple(needed)
-
-
-def missing_rights(api: Api, steps: Iterable[Step], namespace: str) -> tuple[str, ...]:
-    """Ask the API server for each right that the plan needs; done only if something is to be done."""
-    missing = []
-    for verb, group, resource in rights(steps):
-        attributes: dict[str, Any] = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
-        body: Mapping[str, Any] = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": attributes},
-        }
-        answer = api.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", dict(body))
-        if not answer["status"]["allowed"]:
-            missing.append(f"{verb} {resource}{'.' + group if group else ''}")
-    if not missing:
-        return ()
-    found = f"not allowed: {', '.join(missing)}"
-    step = "grant what docs/rbac.yaml lists to the account that the kubeconfig uses"
-    return (str(GpuError("the rights that this plan needs", found, f"API server {api.server}", step)),)

@@ -9,13 +9,14 @@ from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import note
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import objects, values
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.disturbance import OPERAND_PODS, of_release
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.ownership import helm_marks, to_adopt
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
     CRD_COUNT,
     CRD_VERSION,
     ClusterState,
 )
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.step import OPERAND_PODS, Object, writes
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.step import Object, writes
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
@@ -49,6 +50,17 @@ def _differing(wanted: Any, found: Any) -> str:
     return "values differ: " + ", ".join([*named[:_SHOWN], *more])
 
 
+def deleted(state: ClusterState, rendered: Iterable[tuple[str, str]]) -> str:
+    """Say what was rendered once and is not there any more: another hand deleted it, and nobody makes it anew but us."""
+    present = {
+        "ClusterPolicy": {item["metadata"]["name"] for item in state.policies},
+        "Deployment": set(state.deployments),
+        "DaemonSet": set(state.daemonsets),
+    }
+    gone = sorted(f"{kind} {name}" for kind, name in rendered if name and name not in present.get(kind, {name}))
+    return f"deleted by another hand: {', '.join(gone)}" if gone else ""
+
+
 def release_reason(state: ClusterState, wanted: Wanted) -> str:
     """Say why helm must run; "" if the release is as wanted."""
     release = state.release
@@ -62,7 +74,7 @@ def release_reason(state: ClusterState, wanted: Wanted) -> str:
         return "the local chart changed"
     if release.values != wanted.values:
         return _differing(wanted.values, release.values)
-    return ""
+    return deleted(state, release.rendered)
 
 
 def inventory_wanted(wanted: Wanted) -> Object:
@@ -84,7 +96,7 @@ def manifests_reason(state: ClusterState, wanted: Wanted) -> str:
         return "the local chart changed"
     if found["values"] != done["values"]:
         return _differing(done["values"], found["values"])
-    return ""
+    return deleted(state, ((each["kind"], each["name"]) for each in found.get("objects") or []))
 
 
 def policy_drift(state: ClusterState, wanted: Wanted) -> Object:
@@ -112,12 +124,13 @@ def chart_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
     if reason:
         before = state.release.values if state.release and helm else state.inventory.get("values")
         version = state.release.chart_version if state.release else None
-        data = {
+        data: dict[str, Any] = {
             "before": {"version": version, "values": before},
             "after": {"version": wanted.version, "values": dict(wanted.values)},
         }
-        disturbs = OPERAND_PODS if before is not None else ""
-        yield Step("release", reason, disturbs, data) if helm else Step("manifests", reason, disturbs, data)
+        felt = of_release(state, wanted)
+        data.update(felt.data)
+        yield Step("release", reason, felt.sentence, data) if helm else Step("manifests", reason, felt.sentence, data)
     else:
         yield from _drift(state, wanted)
 
@@ -129,4 +142,4 @@ def _drift(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
     reason = "ClusterPolicy changed by another hand: " + ", ".join(sorted(objects.paths_in(drift)))
     name = state.policy["metadata"]["name"]
     definition = {"apiVersion": "nvidia.com/v1", "kind": "ClusterPolicy", "metadata": {"name": name}, "spec": drift}
-    yield writes("policy", reason, OPERAND_PODS, patch=[definition], after=drift)
+    yield writes("policy", reason, OPERAND_PODS.sentence, patch=[definition], after=drift)

@@ -4,16 +4,13 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Dict, TypeVar
 
-from ansible.module_utils.common.yaml import yaml_load
-
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.fault import ApiFault
-from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import SELECTOR, labels
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import SELECTOR
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.revision import Release, latest_release
 
 if TYPE_CHECKING:
     from ansible_collections.t9k.gpu.plugins.module_utils._kube.connect import Api
@@ -32,24 +29,6 @@ CRD_COUNT = "chart-crds"
 # Both the chart's labels and those of OLM's bundle have it (NVIDIA/gpu-operator, templates/operator.yaml, bundle/manifests).
 _OPERATORS = "app.kubernetes.io/component=gpu-operator"
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-
-
-@dataclass(frozen=True)
-class Release:
-    """The latest revision of a helm release, from helm's own secret."""
-
-    secret: str
-    revision: int
-    status: str
-    chart_version: str
-    values: Object
-    description: str
-    updated: str
-    policy: Object | None
-
-    @property
-    def busy(self) -> bool:
-        return self.status.startswith("pending-") or self.status == "uninstalling"
 
 
 @dataclass(frozen=True)
@@ -99,40 +78,6 @@ class ClusterState:
 
 def by_name(items: list[Object]) -> dict[str, Object]:
     return {item["metadata"]["name"]: item for item in items}
-
-
-def policy_of(manifest: str) -> Object | None:
-    """Return the ClusterPolicy in a rendered chart."""
-    for text in manifest.split("\n---"):
-        if "kind: ClusterPolicy" in text:
-            document = yaml_load(text.lstrip("-"))
-            if isinstance(document, dict) and document.get("kind") == "ClusterPolicy":
-                return document
-    return None
-
-
-def decode_release(secret: Object) -> Release:
-    """Unpack a release: helm keeps it as gzipped JSON, encoded twice."""
-    packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
-    document = json.loads(gzip.decompress(packed))
-    info = document.get("info") or {}
-    return Release(
-        secret=secret["metadata"]["name"],
-        revision=int(document["version"]),
-        status=info.get("status", "unknown"),
-        chart_version=document["chart"]["metadata"]["version"],
-        values=document.get("config") or {},
-        description=info.get("description", ""),
-        updated=info.get("last_deployed", ""),
-        policy=policy_of(document.get("manifest") or ""),
-    )
-
-
-def latest_release(secrets: list[Object]) -> Release | None:
-    """Return the highest revision. Only that one is unpacked."""
-    if not secrets:
-        return None
-    return decode_release(max(secrets, key=lambda secret: int(labels(secret).get("version", "0"))))
 
 
 class Reader:

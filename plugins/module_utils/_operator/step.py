@@ -18,8 +18,6 @@ from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 if TYPE_CHECKING:
     from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
 
-PLUGIN_PODS = "the device plugin's pods restart; running GPU pods keep their GPUs"
-OPERAND_PODS = "the operator's own pods on GPU nodes restart; running GPU pods keep their GPUs"
 Object = Dict[str, Any]
 _OBJECTS = "objects"
 

@@ -51,6 +51,8 @@ class Wanted:
     crds_remove: bool
     #: Whether an operator that nobody owns, or a release that was not made here, is taken over.
     adopt: bool
+    #: Whether running GPU pods may lose their GPUs.
+    interrupt: bool
     stale_after_s: int
     expect: Expect
     faults: tuple[str, ...] = field(default=())
@@ -84,11 +86,11 @@ class Wanted:
             objects=_objects(params),
             pull_secrets=tuple(params["own_pull_secrets"]),
             stale_after_s=params["wait_timeout"],
-            expect=_expect(labels, sharing, bool((values.get("nfd") or {}).get("enabled", True))),
+            expect=_expect(params, labels, sharing, bool((values.get("nfd") or {}).get("enabled", True))),
             faults=tuple(faults.found),
             **{
                 name: params[name]
-                for name in ("mode", "chart", "version", "release", "namespace", "crds_remove", "adopt")
+                for name in ("mode", "chart", "version", "release", "namespace", "crds_remove", "adopt", "interrupt")
             },
         )
 
@@ -122,9 +124,12 @@ def _by_node(labels: Mapping[str, Mapping[str, str | None]], key: str) -> dict[s
     return {node: value for node, found in labels.items() for value in [found.get(key)] if value}
 
 
-def _expect(labels: Mapping[str, Mapping[str, Any]], documents: Mapping[str, Any], nfd: bool) -> Expect:
+def _expect(
+    params: Mapping[str, Any], labels: Mapping[str, Mapping[str, Any]], documents: Mapping[str, Any], nfd: bool
+) -> Expect:
     active = {node: found for node, found in labels.items() if found.get(OPERANDS_LABEL) != "false"}
-    return Expect(nfd, documents, _by_node(active, CONFIG_LABEL), _by_node(active, MIG_LABEL))
+    gpu_nodes = tuple(node for node in params["gpu_nodes"] if labels.get(node, {}).get(OPERANDS_LABEL) != "false")
+    return Expect(nfd, documents, _by_node(active, CONFIG_LABEL), _by_node(active, MIG_LABEL), gpu_nodes)
 
 
 def _objects(params: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:

@@ -85,6 +85,13 @@ def _run(evidence: Evidence) -> Iterator[Reason]:
 
 
 def _peer_access(evidence: Evidence) -> Iterator[Reason]:
+    """Find pairs without peer access. Where none has it, and no NVLink says it should, that is one finding about the machine."""
+    pairs = [(i, j) for i in range(evidence.count) for j in range(evidence.count) if i != j]
+    if len(pairs) > 2 and not evidence.groups and not any(evidence.link(*pair).startswith("NV") for pair in pairs):
+        severity = "fail" if evidence.require_peer_access else "warn"
+        message = f"no pair of the {evidence.count} GPUs has peer access, copies go through the host's memory"
+        yield Reason("no_peer_access", severity, message, None, p2p.CONNECTIVITY, 0.0, 1.0)
+        return
     for i in range(evidence.count):
         for j in range(evidence.count):
             if i == j or evidence.access(i, j):

@@ -17,9 +17,12 @@ def test_hosts() -> None:
         "a": {"gpu_sharing": "common", "gpu_mig": "", "other": 1},
         "b": {"gpu_operator_operands": False, "gpu_sharing": None},
         "c": {"gpu_mig": "all-1g.10gb"},
+        "d": {"__driver_plan": {"has_gpu": True}},
+        "e": {"__driver_plan": {"has_gpu": False}},
+        "f": {"__driver_plan": {"msg": "unreachable"}},
     }
-    found = FILTERS["operator_hosts"](hostvars, ["a", "b", "not in the inventory"])
-    assert found == {"sharing": {"a": "common"}, "operands": {"b": False}, "mig": {}}
+    found = FILTERS["operator_hosts"](hostvars, ["a", "b", "d", "e", "f", "not in the inventory"])
+    assert found == {"gpus": ["d"], "sharing": {"a": "common"}, "operands": {"b": False}, "mig": {}}
 
 
 IMAGES = [

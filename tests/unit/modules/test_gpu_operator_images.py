@@ -69,7 +69,7 @@ def test_mirror_names_what_is_not_covered(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("helm", "options", "sentence"), [
-    (Helm(missing=True), {}, "helm: not found"),
+    (Helm(missing=True), {}, "install helm 3 or 4 on the control host"),
     (Helm(), {"version": "v99.1.0"}, "known are"),
 ])  # fmt: skip
 def test_refuses(tmp_path: Path, helm: Helm, options: dict[str, Any], sentence: str) -> None:

@@ -68,6 +68,15 @@ def test_refuses_everything_at_once(play: Any, fake: Cluster) -> None:
     assert set(fake.methods()) == {"GET"}
 
 
+def test_refuses_to_partition_gpus_that_pods_hold(play: Any, fake: Cluster) -> None:
+    fill(fake)
+    limits = {"resources": {"limits": {"nvidia.com/gpu": "1"}}}
+    fake.put("/api/v1/pods", {"metadata": {"name": "job", "namespace": "work"}, "spec": {"containers": [limits]}})
+    message = play(node_mig={"gpu-1": "all-1g.5gb"}, nodes=["gpu-1"])["msg"]
+    assert "1 fault; nothing was changed" in message and "held by work/job" in message
+    assert any(path.startswith("/api/v1/pods?fieldSelector=spec.nodeName%3Dgpu-1") for _m, path, _b in fake.log)
+
+
 def test_refuses_without_helm(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = Result(("helm",), NOT_FOUND, "", "helm: not found")
     monkeypatch.setattr(gpu_operator_plan, "runner", lambda _module: lambda *_a, **_k: missing)

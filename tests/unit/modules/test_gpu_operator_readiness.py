@@ -46,6 +46,13 @@ def test_ready_later(play: Any, fake: Cluster, monkeypatch: pytest.MonkeyPatch) 
     assert len(fake.log) == 10
 
 
+def test_a_failed_mig_configuration_ends_the_waiting_at_once(play: Any, fake: Cluster) -> None:
+    failed = {"nvidia.com/mig.config": "all-1g.5gb", "nvidia.com/mig.config.state": "failed"}
+    fake.put("/api/v1/nodes", cluster.node("gpu-1", 2, **failed))
+    found = play(timeout=600, expect={"mig": {"gpu-1": "all-1g.5gb"}}, fail_on_timeout=False)
+    assert found["failed"] and "state failed" in found["msg"]
+
+
 def test_never(play: Any, fake: Cluster) -> None:
     fake.put(f"{APPS}/daemonsets", cluster.daemonset(PLUGIN, 2, available=0))
     broken = {"name": "c", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}

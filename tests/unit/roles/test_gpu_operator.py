@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.t9k.gpu.plugins.module_utils._operator import preflight
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import rights
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles/gpu_operator"
@@ -87,7 +87,7 @@ def test_every_step_has_its_task_file() -> None:
 
 
 def test_rights_are_asked_for_steps_that_there_are() -> None:
-    assert set(preflight.RIGHTS) <= STEPS | WRITES
+    assert set(rights.RIGHTS) <= STEPS | WRITES
 
 
 def test_every_step_is_documented() -> None:

@@ -201,6 +201,19 @@ def test_connect_with_a_kubeconfig(fake: FakeApi, tmp_path: Path, extra: dict[st
     assert (sent["authorization"], sent["user-agent"]) == (f"Bearer {token}", "t9k.gpu")
 
 
+@pytest.mark.parametrize(("known", "answers"), [(False, False), (True, True)])
+def test_a_server_that_has_answered_before_is_asked_longer(
+    fake: FakeApi, monkeypatch: pytest.MonkeyPatch, known: bool, answers: bool
+) -> None:
+    monkeypatch.setattr(kube_connect.Retry, "pause_s", lambda *_arguments: 0.0)
+    fake.faults = [("drop", 0)] * 3
+    api = kube_connect.connect({"host": fake.url, "api_key": "t"}, known=known)
+    try:
+        assert bool(api.get(NODE)) is answers
+    except ApiFault:
+        assert not answers
+
+
 def test_connect_with_host_only(fake: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     assert kube_connect.connect({"host": fake.url, "api_key": "t"}).get(NODE)

@@ -22,8 +22,8 @@ SHARED = {"sharing": cluster.COMMON, "nodes": ["cpu-1", "gpu-1", "gpu-2"], "node
 EMPTY = ClusterState(server_version="v1.36.2", nodes={"gpu-1": cluster.node("gpu-1", 2)})
 
 
-def names(state: ClusterState, **wanted: Any) -> list[str]:
-    return [step.name for step in operator_plan.plan(state, cluster.wanted(**wanted))]
+def names(here: ClusterState, **wanted: Any) -> list[str]:
+    return [step.name for step in operator_plan.plan(here, cluster.wanted(**wanted))]
 
 
 def shared_map(**configs: Any) -> dict[str, Any]:
@@ -167,6 +167,49 @@ def test_a_partition_that_nobody_wishes_any_more_is_switched_off() -> None:
     assert labels.data["nodes"] == {"gpu-1": {"nvidia.com/mig.config": "all-disabled"}}
 
 
+def test_a_new_partition_takes_the_word_on_the_former_one_with_it() -> None:
+    """The MIG manager sets "pending" only after a while: until then the "success" of before would pass for its answer."""
+    done = {"nvidia.com/mig.config": "all-1g.5gb", "nvidia.com/mig.config.state": "success"}
+    state = cluster.finished()
+    state = replace(state, nodes={**state.nodes, "gpu-1": cluster.node("gpu-1", 2, **done)})
+    (labels,) = [
+        s for s in operator_plan.plan(state, cluster.wanted(node_mig={"gpu-1": "all-2g.10gb"})) if s.name == "labels"
+    ]
+    assert labels.data["nodes"] == {
+        "gpu-1": {"nvidia.com/mig.config": "all-2g.10gb", "nvidia.com/mig.config.state": None}
+    }
+
+
+RENDERED = frozenset({("ClusterPolicy", "cluster-policy"), ("Deployment", "gpu-operator"),
+                      ("DaemonSet", "gpu-operator-node-feature-discovery-worker")})  # fmt: skip
+DELETED: list[tuple[dict[str, Any], str]] = [
+    ({"policies": ()}, "deleted by another hand: ClusterPolicy cluster-policy"),
+    ({"deployments": {}}, "deleted by another hand: Deployment gpu-operator"),
+    ({"daemonsets": {}}, "deleted by another hand: DaemonSet gpu-operator-node-feature-discovery-worker"),
+    ({}, ""),
+]
+
+
+@pytest.mark.parametrize(("gone", "reason"), DELETED)
+def test_what_another_hand_deleted_is_made_anew(gone: dict[str, Any], reason: str) -> None:
+    values = dict(cluster.wanted().values)
+    state = cluster.finished(release=cluster.release(values, rendered=RENDERED), **gone)
+    assert release_reason(state, cluster.wanted()) == reason
+    assert names(state) == (["chart", "release"] if reason else [])
+
+
+def test_what_another_hand_deleted_is_applied_anew_in_manifests_mode() -> None:
+    wanted = cluster.wanted(mode="manifests")
+    objects = [{"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "gpu-operator", "name": "gpu-operator"},
+               {"apiVersion": "v1", "kind": "Service", "namespace": "gpu-operator", "name": "not watched"}]  # fmt: skip
+    inventory = {"version": "26.7.0", "digest": "", "values": dict(wanted.values), "objects": objects, "complete": True}
+    found = cluster.configmap("t9k-gpu-operator-manifests", inventory=inventory)
+    state = cluster.finished(release=None)
+    state = replace(state, configmaps={**state.configmaps, "t9k-gpu-operator-manifests": found})
+    assert names(state, mode="manifests") == []
+    assert names(replace(state, deployments={}), mode="manifests") == ["chart", "manifests"]
+
+
 MONITOR = {"service_monitor": {"by": "role", "namespace": "monitoring", "interval": "30s", "labels": {"a": "b"}}}
 MONITOR_PATH = "/apis/monitoring.coreos.com/v1/namespaces/monitoring/servicemonitors/nvidia-dcgm-exporter"
 
@@ -189,6 +232,19 @@ def test_service_monitor_only_where_its_crd_is() -> None:
     assert [step.name for step in operator_plan.plan(after, cluster.wanted())] == ["objects_remove", "record_final"]
 
 
+def test_the_content_of_a_secret_is_in_no_diff() -> None:
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "s", "namespace": "m"},
+        "stringData": {"k": "hush"},
+    }
+    (step,) = [
+        s for s in operator_plan.plan(cluster.finished(), cluster.wanted(manifests=[secret])) if s.name == "objects"
+    ]
+    assert "hush" not in json.dumps(step.data["after"]) and "stringData.k" in json.dumps(step.data["after"])
+
+
 def test_manifests_mode() -> None:
     wanted = cluster.wanted(mode="manifests")
     assert [step.name for step in operator_plan.plan(EMPTY, wanted)][-1] == "manifests"
@@ -204,6 +260,19 @@ def test_manifests_mode() -> None:
         state = cluster.finished(release=None)
         state = replace(state, configmaps={**state.configmaps, "t9k-gpu-operator-manifests": found})
         assert names(state, mode="manifests") == expected
+
+
+def test_removal_waits_for_the_mig_manager() -> None:
+    record = {"labels": {"gpu-1": {"nvidia.com/mig.config": "all-1g.5gb"}}, "objects": []}
+    state = cluster.finished(configmaps={"t9k-gpu-operator": cluster.configmap("t9k-gpu-operator", record=record)})
+    manager = {"nvidia-mig-manager": cluster.daemonset("nvidia-mig-manager", 1)}
+    state = replace(state, daemonsets={**state.daemonsets, **manager})
+    done = {"nvidia.com/mig.config": "all-disabled", "nvidia.com/mig.config.state": "success"}
+    for labels, expected in (({**done, "nvidia.com/mig.config": "all-1g.5gb"}, ["labels", "mig", "release_remove", "leftovers"]),
+                             ({**done, "nvidia.com/mig.config.state": "pending"}, ["mig", "release_remove", "leftovers"]),
+                             (done, ["release_remove", "leftovers"])):  # fmt: skip
+        there = replace(state, nodes={**state.nodes, "gpu-1": cluster.node("gpu-1", 2, **labels)})
+        assert names(there, state="absent") == expected
 
 
 def test_remove() -> None:

@@ -104,7 +104,7 @@ def take(state: ClusterState, wanted: Wanted, step: Step) -> ClusterState:
         return take_release(state, wanted)
     if step.name == "release_remove":
         return replace(state, release=None, policies=())
-    assert step.name == "chart"
+    assert step.name in ("chart", "mig")
     return state
 
 

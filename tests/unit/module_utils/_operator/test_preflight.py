@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import plan as operator_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import preflight as operator_preflight
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import rights as operator_rights
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState
 
 NOW = datetime.datetime(2026, 1, 1, 0, 10, tzinfo=datetime.timezone.utc)
@@ -43,6 +44,8 @@ TABLE: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("kubernetes", {"server_version": "v1.25.0"}, {}, "Kubernetes 1.29 or later"),
     ("driver system", {"nodes": {"gpu-1": OLD}}, {"driver": "operator"}, "no longer supports"),
     ("busy", {"release": PENDING}, {}, "pending-upgrade since"),
+    ("uninstalling", {"release": cluster.release({}, status="uninstalling", updated="2025-01-01T00:00:00Z")}, {},
+     "is being uninstalled"),
     ("other mode", {}, {"mode": "manifests"}, "installed here in mode helm"),
     ("other mode", {"release": None, "configmaps": INSTALLED}, {}, "installed here in mode manifests"),
     ("denied", {"denied": ("you may not list nodes",)}, {}, "you may not list nodes"),
@@ -116,12 +119,12 @@ class Asked:
 
 def test_rights_are_asked_only_for_what_is_planned() -> None:
     api: Any = Asked()
-    assert operator_preflight.missing_rights(api, (), "gpu-operator") == ()
+    assert operator_rights.missing_rights(api, (), "gpu-operator") == ()
     assert api.count == 0
 
 
 def test_missing_rights_are_named_together() -> None:
     api: Any = Asked("create")
     steps = operator_plan.plan(ClusterState(), cluster.wanted())
-    (found,) = operator_preflight.missing_rights(api, steps, "gpu-operator")
+    (found,) = operator_rights.missing_rights(api, steps, "gpu-operator")
     assert "create namespaces" in found and "create clusterpolicies.nvidia.com" in found

@@ -9,7 +9,7 @@ from typing import Any, Callable
 import operator_cluster as cluster
 import pytest
 
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import Expect
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import Expect, quantity
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.readiness import remaining, waiting
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing import documents as sharing_documents
@@ -191,6 +191,68 @@ def test_the_policys_default_config_counts_for_nodes_without_a_label() -> None:
         "8 nvidia.com/gpu.shared from 2 GPUs",
         "4 nvidia.com/gpu.shared from 1 GPUs",
     ]
+
+
+SUCCESS = {"nvidia.com/mig.config": "all-1g.5gb", "nvidia.com/mig.config.state": "success"}
+MIXED = {**SUCCESS, "nvidia.com/mig.strategy": "mixed"}
+PARTITIONS: list[tuple[str, dict[str, str], dict[str, str], str, str]] = [
+    ("single", SUCCESS, {"nvidia.com/gpu": "14"}, "all-1g.5gb", ""),
+    ("single, none offered", SUCCESS, {"nvidia.com/gpu": "0"}, "all-1g.5gb",
+     "wants nvidia.com/gpu of MIG configuration all-1g.5gb, has 0"),
+    ("single, shared", SUCCESS, {"nvidia.com/gpu.shared": "28"}, "all-1g.5gb", ""),
+    ("mixed", MIXED, {"nvidia.com/mig-1g.5gb": "14"}, "all-1g.5gb", ""),
+    ("mixed, of before", MIXED, {"nvidia.com/mig-2g.10gb": "6"}, "all-1g.5gb",
+     "wants nvidia.com/mig-1g.5gb of MIG configuration all-1g.5gb, has 0"),
+    ("mixed, with media extensions", {**MIXED, "nvidia.com/mig.config": "all-1g.10gb+me"},
+     {"nvidia.com/mig-1g.10gb.me": "2"}, "all-1g.10gb+me", ""),
+    ("mixed, balanced", {**MIXED, "nvidia.com/mig.config": "all-balanced"}, {"nvidia.com/mig-2g.10gb": "6"}, "all-balanced", ""),
+    ("mixed, balanced, none", {**MIXED, "nvidia.com/mig.config": "all-balanced"}, {}, "all-balanced",
+     "wants nvidia.com/mig-* of MIG configuration all-balanced, has 0"),
+    ("switched off", {**SUCCESS, "nvidia.com/mig.config": "all-disabled"}, {"nvidia.com/gpu": "2"}, "all-disabled", ""),
+    ("switched off, still there", {**SUCCESS, "nvidia.com/mig.config": "all-disabled"}, {"nvidia.com/gpu": "14"},
+     "all-disabled", "wants 2 nvidia.com/gpu from 2 GPUs, has 14"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("labels", "allocatable", "wanted", "said"), [row[1:] for row in PARTITIONS], ids=[row[0] for row in PARTITIONS]
+)
+def test_partitions_must_be_offered(
+    labels: dict[str, str], allocatable: dict[str, str], wanted: str, said: str
+) -> None:
+    state = with_node(cluster.node("gpu-1", 2, allocatable, **labels))(cluster.finished())
+    found = [str(each).partition(": ")[2] for each in waiting(state, Expect(mig={"gpu-1": wanted}))]
+    assert found == ([said] if said else [])
+
+
+def test_a_failed_mig_configuration_is_final() -> None:
+    failed = {**SUCCESS, "nvidia.com/mig.config.state": "failed"}
+    state = with_node(cluster.node("gpu-1", 2, **failed))(cluster.finished())
+    (found,) = waiting(state, Expect(mig={"gpu-1": "all-1g.5gb"}))
+    assert found.final and "nvidia-mig-manager" in found.found
+    (other,) = waiting(state, Expect(mig={"gpu-1": "all-2g.10gb"}))  # of the configuration before
+    assert not other.final
+
+
+BARE = {"gpu-1": cluster.node("gpu-1"), "gpu-2": cluster.node("gpu-2")}
+
+
+@pytest.mark.parametrize(("nodes", "expected"), [
+    ({}, 0), ({"gpu_nodes": ("gpu-1", "gpu-2")}, 1), ({"gpu_nodes": ("elsewhere",)}, 0),
+])  # fmt: skip
+def test_no_gpu_at_all_is_no_success_where_there_must_be_some(nodes: dict[str, Any], expected: int) -> None:
+    worker = "gpu-operator-node-feature-discovery-worker"
+    state = cluster.finished(nodes=BARE, daemonsets={worker: cluster.daemonset(worker, 2)}, endpoints=())
+    assert len(waiting(state, Expect(**nodes))) == expected
+
+
+def test_some_gpus_are_enough_for_the_whole() -> None:
+    assert waiting(cluster.finished(), Expect(gpu_nodes=("cpu-1", "gpu-1"))) == ()
+
+
+@pytest.mark.parametrize(("text", "number"), [("8", 8), ("1k", 1000), ("2Ki", 2048), ("0", 0), (3, 3), ("x", 0)])
+def test_quantity(text: Any, number: int) -> None:
+    assert quantity(text) == number
 
 
 MIG = [

@@ -7,6 +7,7 @@ from typing import Any
 import operator_cluster as cluster
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.fault import ApiFault
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import revision as operator_revision
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import state as operator_state
 
 
@@ -45,18 +46,25 @@ def read(api: Any, *paths: str) -> operator_state.ClusterState:
 
 
 def test_decode_release() -> None:
-    found = operator_state.decode_release(cluster.release_secret())
+    found = operator_revision.decode_release(cluster.release_secret())
     assert (found.revision, found.status, found.chart_version) == (1, "deployed", "v26.7.0")
     assert found.values == {"driver": {"enabled": False}}
     assert found.policy == {"kind": "ClusterPolicy", "spec": {"driver": {"enabled": False}}}
     assert not found.busy
 
 
+def test_what_a_release_rendered_is_known() -> None:
+    manifest = "---\nkind: Deployment\nmetadata: {name: a}\n---\nkind: ClusterPolicy\nmetadata: {name: p}\n---\n"
+    manifest += "kind: ConfigMap\nmetadata: {name: c}\ndata:\n  x: |\n    kind: Deployment\n"
+    found = operator_revision.decode_release(cluster.release_secret(manifest=manifest))
+    assert found.rendered == {("Deployment", "a"), ("ClusterPolicy", "p")}
+
+
 def test_the_highest_revision_counts() -> None:
     secrets = [cluster.release_secret(revision) for revision in (9, 10, 2)]
-    found = operator_state.latest_release(secrets)
+    found = operator_revision.latest_release(secrets)
     assert found is not None and found.revision == 10
-    assert operator_state.latest_release([]) is None
+    assert operator_revision.latest_release([]) is None
 
 
 def test_an_empty_cluster_costs_eleven_requests_and_the_namespace() -> None:

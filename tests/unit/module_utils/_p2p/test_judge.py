@@ -94,6 +94,16 @@ def test_one_thing_wrong_with_eight_nvlinked_gpus(
         assert reason.measured is not None and reason.expected is not None
 
 
+@pytest.mark.parametrize(("required", "word"), [(False, "warn"), (True, "fail")])
+def test_a_machine_without_any_peer_access_is_one_finding(required: bool, word: str) -> None:
+    """Eight consumer cards are one sentence, not fifty-six."""
+    values, links = machine(8, "SYS", 20.0)
+    set_to(p2p.CONNECTIVITY, 0.0, *ALL)(values)
+    found = verdict(values, links, require_peer_access=required)
+    assert [(reason.rule, reason.pair) for reason in found.reasons] == [("no_peer_access", None)]
+    assert found.verdict == word
+
+
 def test_a_reason_names_pair_measured_and_expected() -> None:
     values, links = machine(8, "NV18", 390.0)
     set_to(p2p.UNIDIRECTIONAL_ON, 250.0, (2, 5))(values)

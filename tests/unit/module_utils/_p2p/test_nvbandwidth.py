@@ -10,6 +10,8 @@ import pytest
 
 from ansible_collections.t9k.gpu.plugins.module_utils._p2p import nvbandwidth
 from ansible_collections.t9k.gpu.plugins.module_utils._p2p import samples as p2p
+from ansible_collections.t9k.gpu.plugins.module_utils._p2p.evidence import Evidence
+from ansible_collections.t9k.gpu.plugins.module_utils._p2p.judge import judge
 
 
 def case(name: str, matrix: list[list[str]] | None, status: str = "Passed", **more: Any) -> dict[str, Any]:
@@ -51,6 +53,15 @@ def test_one_gpu_is_waived_not_missing() -> None:
     waived = [case(name, None, "Waived") for name in nvbandwidth.PEER_TO_PEER]
     report = nvbandwidth.parse(document(*waived)).to_report()
     assert report.matrices == {} and report.missing == () and report.errors == ()
+
+
+def test_two_gpus_and_everything_waived_is_no_peer_access() -> None:
+    waived = [case(name, None, "Waived") for name in nvbandwidth.PEER_TO_PEER]
+    gpus = ["0: NVIDIA L4 (00000000:0f:00)", "1: NVIDIA L4 (00000000:2d:00)"]
+    report = nvbandwidth.parse(document(*waived, **{"GPU Device list": gpus})).to_report()
+    assert report.matrices == {p2p.CONNECTIVITY: ((1.0, 0.0), (0.0, 1.0))}
+    found = judge(Evidence(report))
+    assert (found.verdict, {reason.rule for reason in found.reasons}) == ("warn", {"no_peer_access"})
 
 
 @pytest.mark.parametrize(
