@@ -131,6 +131,13 @@ options:
     type: str
     choices: [required, ignore]
     default: required
+  may_remove:
+    description:
+      - Names or globs of packages that are not the driver's and may be removed for it. An installation for which apt would remove any
+        other is refused.
+    type: list
+    elements: str
+    default: []
   reboot:
     description: Plan a reboot where one is needed, or only say that it is pending.
     type: str
@@ -311,6 +318,7 @@ ARGUMENTS: dict[str, Any] = {
     "vgpu": {"type": "bool", "default": False},
     "fabric_manager": {"type": "str", "choices": ["auto", "present", "absent"], "default": "auto"},
     "headers": {"type": "str", "choices": ["required", "ignore"], "default": "required"},
+    "may_remove": {"type": "list", "elements": "str", "default": []},
     "reboot": {"type": "str", "choices": ["auto", "never"], "default": "auto"},
     "drain": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
     "supported_os": {"type": "dict", "required": True},

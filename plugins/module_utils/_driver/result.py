@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
+from ansible_collections.t9k.gpu.plugins.module_utils._debian import apt as debian_apt
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as driver_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import preflight as driver_preflight
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import proof as driver_proof
@@ -50,7 +51,7 @@ def _target(
 ) -> tuple[driver_plan.Target | None, list[GpuError | str]]:
     """Return the target and every fault that keeps the node from it; apt is not asked where it could not answer."""
     if wanted.state == "absent":
-        return None, list(driver_preflight.privilege(state))
+        return None, list(_absent_faults(run, state, wanted))
     faults: list[GpuError | str] = list(driver_preflight.faults(state, supported))
     key = driver_preflight.os_key(state)
     if key not in supported or not state.system.as_root:
@@ -60,6 +61,17 @@ def _target(
     except GpuError as fault:
         return None, [*faults, fault]
     return target, [*faults, *driver_preflight.target_faults(state, wanted, target)]
+
+
+def _absent_faults(run: Run, state: NodeState, wanted: Wanted) -> Iterator[GpuError]:
+    """Refuse to take the driver away where apt would take more than that."""
+    yield from driver_preflight.privilege(state)
+    going = driver_plan.leaving(state)
+    if going and state.system.as_root:
+        try:
+            yield from driver_preflight.removals(wanted, debian_apt.removal(run, going))
+        except GpuError as fault:
+            yield fault
 
 
 def _health(state: NodeState, wanted: Wanted, target: driver_plan.Target | None) -> tuple[Fault, ...]:

@@ -159,7 +159,14 @@ def _packages(
     leaving = driver_installed.leaving(state.packages, [package.partition("=")[0] for package in plan.packages])
     if plan.faults:
         return plan, leaving, Transaction()
-    return plan, leaving, debian_apt.transaction(run, [*plan.install, *(f"{name}-" for name in leaving)])
+    return plan, leaving, debian_apt.transaction(run, plan.arguments(leaving))
+
+
+def _moving(state: NodeState) -> tuple[str, ...]:
+    """Return what is installed of the driver besides its kernel modules and metapackages, which are chosen anew."""
+    chosen_anew = (names.DKMS, names.FOR_KERNEL, names.OF_KERNEL_MODULES)
+    driver = (p.name for p in state.packages if p.installed and names.is_driver(p.name))
+    return tuple(dict.fromkeys(name for name in driver if not any(kind.match(name) for kind in chosen_anew)))
 
 
 def _no_way_back(state: NodeState, offer: debian_apt.Catalogue) -> Iterator[str]:
@@ -194,6 +201,7 @@ def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> dri
         source=wanted.source.kind,
         fabric_manager=wants_fabric_manager(state, wanted),
         headers=wanted.headers,
+        also=_moving(state),
     )
 
 
