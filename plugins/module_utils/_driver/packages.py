@@ -16,6 +16,10 @@ from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.version import branch, driver_version
 
 
+class NoSuchBranchError(GpuError):
+    """Nothing on offer leads to the branch asked for: another may be tried."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What is wanted, on which system."""
@@ -157,7 +161,7 @@ def _driver(request: Request, offer: Catalogue) -> _Chosen:
             return _Chosen(request, naming, fitting[0])
         if found and request.version:
             _refuse_version(request, name, found)
-    raise GpuError(
+    raise NoSuchBranchError(
         f"the {request.flavour} driver of branch {request.branch} with {request.kernel_modules} kernel modules"
         f" from {request.source}",
         f"branches {', '.join(branches(offer)) or 'none at all'}",

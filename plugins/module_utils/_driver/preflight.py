@@ -12,9 +12,12 @@ from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transac
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target, gsp_verdict
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as versions
 
+_NOTHING_KNOWN = Support()
 #: A driver with its libraries unpacks to about 1 GiB, dkms builds need as much again.
 NEEDED_MIB = 2048
 
@@ -48,8 +51,11 @@ def faults(state: NodeState, supported: Mapping[str, Any]) -> Iterator[GpuError]
         )
 
 
-def target_faults(state: NodeState, wanted: Wanted, target: Target) -> Iterator[GpuError | str]:
-    """Yield what only the chosen driver tells: room, signing, and GSP that may not be switched as asked."""
+def target_faults(
+    state: NodeState, wanted: Wanted, target: Target, support: Support = _NOTHING_KNOWN
+) -> Iterator[GpuError | str]:
+    """Yield what only the chosen driver tells: GPUs it does not drive, room, signing, and GSP that may not be switched as asked."""
+    yield from support.faults(state.gpus, versions.branch(target.driver_version), target.kernel_modules)
     if target.packages is not None:
         yield from target.packages.faults
         yield from removals(wanted, target.transaction)

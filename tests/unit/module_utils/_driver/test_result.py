@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from node_builder import bare_node, finished_node, package_plan
+from role_tables import role_support
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Result, Run
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Move, Transaction, install_arguments
@@ -16,6 +17,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver import result as d
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import target as driver_target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe
@@ -59,8 +61,8 @@ def purge(argv: list[str], timeout_s: int | None = None, stdin: str | None = Non
 depending: list[str] = []
 
 
-def make(node: NodeState, run: Run = never, **wanted: Any) -> dict[str, Any]:
-    return driver_result.make(run, node, Wanted(drain="never", **wanted), SUPPORTED)
+def make(node: NodeState, run: Run = never, support: Support | None = None, **wanted: Any) -> dict[str, Any]:
+    return driver_result.make(run, node, Wanted(drain="never", **wanted), SUPPORTED, support or Support())
 
 
 def names(plan: dict[str, Any]) -> list[str]:
@@ -76,8 +78,31 @@ def test_a_bare_node(resolve: Callable[[Any], None]) -> None:
 
 
 def test_the_warnings_of_the_packages_are_shown(resolve: Callable[[Any], None]) -> None:
-    resolve(replace(TARGET, packages=replace(package_plan(V525), warnings=("built by dkms",))))
+    resolve(
+        replace(
+            TARGET, driver_version="580.1.1", packages=replace(package_plan("580.1.1"), warnings=("built by dkms",))
+        )
+    )
     assert make(bare_node())["warnings_found"] == ["built by dkms"]
+
+
+def test_a_branch_past_its_end_is_a_warning_on_every_run() -> None:
+    plan = make(finished_node(V525), support=role_support())
+    assert (plan["steps"], plan["faults"]) == ([], [])
+    assert plan["warnings_found"] == [
+        "NVIDIA's support of driver branch 525 has ended: it gets no security fixes of theirs any more"
+    ]
+
+
+def test_a_driver_that_does_not_drive_the_gpus_is_refused(resolve: Callable[[Any], None]) -> None:
+    bare = bare_node()
+    resolve(TARGET)
+    plan = make(replace(bare, pci=(replace(bare.pci[0], device_id="2901"),)), support=role_support())
+    assert plan["steps"] == []
+    assert [fault.split(". Found")[0] for fault in plan["faults"]] == [
+        "Wanted: a driver of branch 570 and later, for a Blackwell GPU",
+        "Wanted: open kernel modules, for a Blackwell GPU",
+    ]
 
 
 def test_a_finished_node() -> None:
