@@ -47,7 +47,7 @@ def faults(state: NodeState, supported: Mapping[str, Any]) -> Iterator[GpuError]
             "a driver from packages",
             state.foreign_driver,
             "the node's files",
-            "remove that driver first (nvidia-uninstall, or driver.enabled=false in the operator), then run again",
+            "remove that driver (nvidia-uninstall, driver.enabled=false in the operator, the provider's own way), boot, run again",
         )
 
 
