@@ -29,7 +29,8 @@ options:
   branch:
     description:
       - The driver branch, for example V(535). The distribution may resolve it to a newer one; the plan says so.
-      - Not given, the installed branch is kept; without one, the branch of O(supported_os) is taken.
+      - Not given, the installed branch is kept; without one, the first branch of O(supported_os) is taken that the sources
+        have and that drives the node's GPUs.
     type: str
   version:
     description: An exact version, upstream (V(535.247.01)) or of the package. Takes precedence over O(branch).
@@ -52,7 +53,7 @@ options:
     description:
       - Open or proprietary kernel modules.
       - V(auto) keeps what the wanted branch has installed; else it takes open ones where nothing else works (Blackwell) or where
-        NVIDIA recommends them (Turing and newer from branch 560 on), and proprietary ones otherwise.
+        NVIDIA recommends them (Turing and newer from branch 560 on), and proprietary ones otherwise, by O(support).
     type: str
     choices: [auto, open, proprietary]
     default: auto
@@ -131,6 +132,13 @@ options:
     type: str
     choices: [required, ignore]
     default: required
+  may_remove:
+    description:
+      - Names or globs of packages that are not the driver's and may be removed for it. An installation for which apt would remove any
+        other is refused.
+    type: list
+    elements: str
+    default: []
   reboot:
     description: Plan a reboot where one is needed, or only say that it is pending.
     type: str
@@ -144,9 +152,20 @@ options:
   supported_os:
     description:
       - The table of supported systems, keyed C(ID-VERSION_ID) as in C(/etc/os-release).
-      - Each has C(branch), the default branch, and C(components), which its archive must offer.
+      - Each has C(branches), the default ones in order of preference (or C(branch), one alone), and C(components), which its archive
+        must offer.
     type: dict
     required: true
+  support:
+    description:
+      - Which driver drives which GPU and how long a branch lives.
+      - C(architectures), keyed by name, each with the C(first) and C(last) branch and the C(kernel_modules) that drive it, and the
+        C(device_ids) where only some of an architecture are meant; C(open_recommended_from), a branch; C(branch_ends), the last
+        month of each branch.
+      - A driver that does not drive a GPU of the node is a fault; a branch past its end is a warning. Without the table nothing of it
+        is known.
+    type: dict
+    default: {}
   smi_timeout:
     description: Seconds after which C(nvidia-smi) counts as hung.
     type: int
@@ -277,6 +296,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.t9k.gpu.plugins.module_utils._command import runner
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import result as driver_result
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import state as driver_state
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 
 SOURCE = {
@@ -311,9 +331,11 @@ ARGUMENTS: dict[str, Any] = {
     "vgpu": {"type": "bool", "default": False},
     "fabric_manager": {"type": "str", "choices": ["auto", "present", "absent"], "default": "auto"},
     "headers": {"type": "str", "choices": ["required", "ignore"], "default": "required"},
+    "may_remove": {"type": "list", "elements": "str", "default": []},
     "reboot": {"type": "str", "choices": ["auto", "never"], "default": "auto"},
     "drain": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
     "supported_os": {"type": "dict", "required": True},
+    "support": {"type": "dict", "default": {}},
     "smi_timeout": {"type": "int", "default": 60},
 }
 #: What is returned of a host without a GPU.
@@ -330,7 +352,8 @@ def main() -> None:
     if state is None:
         module.exit_json(changed=False, has_gpu=False, **NOTHING)
     else:
-        plan = driver_result.make(run, state, Wanted.of(module.params), module.params["supported_os"])
+        support = Support.of(module.params["support"])
+        plan = driver_result.make(run, state, Wanted.of(module.params), module.params["supported_os"], support)
         changed = module.check_mode and bool(plan["steps"])
         module.exit_json(changed=changed, has_gpu=True, **{**plan, "diff": plan["diff"] if module.check_mode else []})
 

@@ -191,16 +191,39 @@ class Transaction:
         return asdict(self)
 
 
+def install_arguments(packages: Sequence[str], recommends: bool = False) -> list[str]:
+    """Return what follows ``apt-get`` to install packages: the one spelling for trying it and for doing it."""
+    return [
+        *("install", "--yes", "--allow-change-held-packages", "--allow-downgrades"),
+        *([] if recommends else ["--no-install-recommends"]),
+        *("--option", "DPkg::Lock::Timeout=300"),
+        *("--option", "Dpkg::Options::=--force-confdef", "--option", "Dpkg::Options::=--force-confold"),
+        *packages,
+    ]
+
+
+def purge_arguments(names: Sequence[str]) -> list[str]:
+    """Return what follows ``apt-get`` to purge packages: the one spelling for trying it and for doing it."""
+    return ["purge", "--yes", "--allow-change-held-packages", "--option", "DPkg::Lock::Timeout=300", *names]
+
+
+def removal(run: Run, names: Sequence[str]) -> Transaction:
+    """Ask apt what purging packages would do, the packages that depend on them included; nothing is changed."""
+    simulated = run(["apt-get", "-s", "-q", *purge_arguments(names)], timeout_s=300)
+    if not simulated.ok:
+        raise _unsatisfied(simulated, names)
+    return parse_simulation(simulated.stdout)
+
+
 def transaction(run: Run, packages: Sequence[str], recommends: bool = False) -> Transaction:
-    """Ask apt what installing ``packages`` (``name=version`` or paths) would do; nothing is changed or downloaded."""
+    """Ask apt what installing ``packages`` (``name=version``, ``name-`` or paths) would do; nothing is changed or downloaded."""
     if not packages:
         return Transaction()
-    options = ["-y", "--allow-change-held-packages", "--allow-downgrades"]
-    options += [] if recommends else ["--no-install-recommends"]
-    simulated = run(["apt-get", "-s", "-q", *options, "install", *packages], timeout_s=300)
+    arguments = install_arguments(packages, recommends)
+    simulated = run(["apt-get", "-s", "-q", *arguments], timeout_s=300)
     if not simulated.ok:
         raise _unsatisfied(simulated, packages)
-    sizes = run(["apt-get", "--print-uris", "-qq", *options, "install", *packages], timeout_s=300)
+    sizes = run(["apt-get", "--print-uris", "-qq", *arguments], timeout_s=300)
     return parse_simulation(simulated.stdout, sizes.stdout if sizes.ok else "")
 
 
@@ -226,6 +249,6 @@ def _unsatisfied(result: Result, packages: Sequence[str]) -> GpuError:
     return GpuError(
         f"one apt transaction with {', '.join(packages[:3])}{' and more' if len(packages) > 3 else ''}",
         "; ".join(" ".join(line.split()) for line in [*unmet, *errors]) or f"exit status {result.rc}",
-        "apt-get -s install",
+        " ".join(result.argv[:4]),
         "see which source or pin keeps a version away: `apt-cache policy` of the package named",
     )

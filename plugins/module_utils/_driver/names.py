@@ -64,6 +64,8 @@ PREBUILT = re.compile(r"^linux-modules-nvidia-(?P<branch>\d+)(?P<server>-server)
 FOR_KERNEL = re.compile(r"linux-(?:modules|objects|signatures)-nvidia-.+?(?:-(?P<release>\d+\.\d+\.\d+-\d+-[a-z].*))?")
 #: What carries the user space library that nvidia-smi compares with the loaded module.
 LIBRARY = re.compile(r"^(libnvidia-compute-\d+(-server)?|libnvidia-compute|libnvidia-ml1)$")
+#: What carries CUDA's driver library, under its names of Debian's.
+CUDA_LIBRARY = re.compile(r"^lib(?:cuda1|nvidia-tesla-\d+-cuda1)$")
 FABRIC_MANAGER = re.compile(r"^nvidia-fabricmanager(-\d+)?$")
 #: Ubuntu's packages of which there is one for open and one for proprietary kernel modules; the two conflict.
 OF_KERNEL_MODULES = re.compile(

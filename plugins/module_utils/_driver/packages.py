@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,6 +14,10 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.closure import clo
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.names import Naming
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.version import branch, driver_version
+
+
+class NoSuchBranchError(GpuError):
+    """Nothing on offer leads to the branch asked for: another may be tried."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Request:
     source: str = "distribution"
     fabric_manager: bool = False
     headers: str = "required"
+    also: tuple[str, ...] = ()  # installed, and to move with the driver where they are on offer at its version
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,10 @@ class PackagePlan:
     warnings: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
 
+    def arguments(self, leaving: Iterable[str]) -> list[str]:
+        """Return the packages of the one transaction, for trying it and for doing it: those that come, those that go."""
+        return [*self.install, *(f"{name}-" for name in leaving)]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as modules do; ``notes`` is the name that warnings had in 0.1.0."""
         return {**asdict(self), "notes": self.warnings}
@@ -72,7 +82,7 @@ def plan(request: Request, catalogue: Catalogue) -> PackagePlan:
         roots += _fabric_manager(request, offer, naming, driver, faults)
     if build == "dkms":
         roots += _headers(request, offer, faults)
-    family = closure(roots, offer, driver_version(driver.version) or "")
+    family = closure([*roots, *_also(request, offer, driver, roots)], offer, driver_version(driver.version) or "")
     return PackagePlan(
         packages=tuple(f"{entry.name}={entry.version}" for entry in family),
         install=tuple(entry.path or f"{entry.name}={entry.version}" for entry in family),
@@ -84,6 +94,15 @@ def plan(request: Request, catalogue: Catalogue) -> PackagePlan:
         warnings=(*chosen.warnings, *more_warnings),
         faults=tuple(faults),
     )
+
+
+def _also(request: Request, offer: Catalogue, driver: Available, roots: list[Available]) -> Iterator[Available]:
+    """Yield what else of the driver is installed: a library that stays behind would be of another version than the module."""
+    version, named = driver_version(driver.version), {entry.name for entry in roots}
+    for name in request.also:
+        same = [e for e in offer.versions(name) if driver_version(e.version) == version and not e.transitional]
+        if same and name not in named:
+            yield same[0]
 
 
 def _refuse_system(request: Request) -> None:
@@ -142,7 +161,7 @@ def _driver(request: Request, offer: Catalogue) -> _Chosen:
             return _Chosen(request, naming, fitting[0])
         if found and request.version:
             _refuse_version(request, name, found)
-    raise GpuError(
+    raise NoSuchBranchError(
         f"the {request.flavour} driver of branch {request.branch} with {request.kernel_modules} kernel modules"
         f" from {request.source}",
         f"branches {', '.join(branches(offer)) or 'none at all'}",

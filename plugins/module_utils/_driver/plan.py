@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction, install_arguments, purge_arguments
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, parse
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
@@ -120,6 +120,7 @@ def _install(state: NodeState, target: Target) -> Iterator[Step]:
     before = state.driver.driver_version if state.driver else "none"
     data = {
         "packages": list(target.packages.install),
+        "apt_get": install_arguments(target.packages.arguments(target.leaving)),
         "local": any(package.endswith(".deb") for package in target.packages.install),
         "release": [*target.leaving, *(_held_kernels(state) if target.packages.module_build == "dkms" else ())],
         "transaction": target.transaction.to_dict(),
@@ -128,7 +129,15 @@ def _install(state: NodeState, target: Target) -> Iterator[Step]:
     if target.gaps:
         more = f" and {len(target.gaps) - 3} more" if len(target.gaps) > 3 else ""
         reason = f"driver {before} is not whole: {', '.join(target.gaps[:3])}{more}"
-    yield Step("install", reason, GPU_WORK, data)
+    yield Step("install", reason, "" if _only_adds(state, target) else GPU_WORK, data)
+
+
+def _only_adds(state: NodeState, target: Target) -> bool:
+    """Tell whether the installation puts libraries or tools beside the very driver that runs: nobody notices, nor is a boot needed."""
+    moves = target.transaction
+    same = state.driver is not None and state.driver.driver_version == target.driver_version
+    modules = [m for m in moves.install if names.DKMS.match(m.name) or names.FOR_KERNEL.match(m.name)]
+    return same and bool(moves.install) and not (moves.upgrade or moves.downgrade or moves.remove or modules)
 
 
 def _hold(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
@@ -224,7 +233,7 @@ def _reboot_reason(state: NodeState, verdict: gsp_decision.Verdict | None) -> st
 
 def _reboot(state: NodeState, changes: list[Step], wanted: Wanted, target: Target | None) -> str | None:
     """Say why a reboot is due: the kernel takes modules and their options at boot, so what changes them ends in one."""
-    doing = {step.name for step in changes}
+    doing = {step.name for step in changes if step.name != "install" or step.disturbs}
     if "install" in doing:
         return "the new driver is loaded at boot"
     if "remove" in doing:
@@ -259,12 +268,17 @@ def pending_reboot(state: NodeState, wanted: Wanted, target: Target | None, plan
     return _reboot(state, list(planned), wanted, target)
 
 
+def leaving(state: NodeState) -> list[str]:
+    """Return every package of the driver that dpkg remembers, for taking it away."""
+    return sorted(p.label for p in state.packages if names.is_driver(p.name) and p.status != "not-installed")
+
+
 def _absent(state: NodeState) -> Iterator[Step]:
     if state.system.dpkg_interrupted and any(names.is_driver(p.name) and p.present for p in state.packages):
         yield Step("repair", INTERRUPTED, data={"reinstall": []})
-    going = sorted(p.label for p in state.packages if names.is_driver(p.name) and p.status != "not-installed")
+    going = leaving(state)
     if going:
-        data = {"packages": going, "release": _held_kernels(state)}
+        data = {"packages": going, "apt_get": purge_arguments(going), "release": _held_kernels(state)}
         yield Step("remove", f"{len(going)} packages of the driver are there", GPU_WORK, data)
     left = {path: _without_ours(state, path) for path in driver_files.OURS}
     ours = [path for path, text in left.items() if text != state.files[path]]

@@ -5,13 +5,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target, gsp_verdict
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as versions
 
+_NOTHING_KNOWN = Support()
 #: A driver with its libraries unpacks to about 1 GiB, dkms builds need as much again.
 NEEDED_MIB = 2048
 
@@ -41,20 +47,37 @@ def faults(state: NodeState, supported: Mapping[str, Any]) -> Iterator[GpuError]
             "a driver from packages",
             state.foreign_driver,
             "the node's files",
-            "remove that driver first (nvidia-uninstall, or driver.enabled=false in the operator), then run again",
+            "remove that driver (nvidia-uninstall, driver.enabled=false in the operator, the provider's own way), boot, run again",
         )
 
 
-def target_faults(state: NodeState, wanted: Wanted, target: Target) -> Iterator[GpuError | str]:
-    """Yield what only the chosen driver tells: room, signing, and GSP that may not be switched as asked."""
+def target_faults(
+    state: NodeState, wanted: Wanted, target: Target, support: Support = _NOTHING_KNOWN
+) -> Iterator[GpuError | str]:
+    """Yield what only the chosen driver tells: GPUs it does not drive, room, signing, and GSP that may not be switched as asked."""
+    yield from support.faults(state.gpus, versions.branch(target.driver_version), target.kernel_modules)
     if target.packages is not None:
         yield from target.packages.faults
+        yield from removals(wanted, target.transaction)
         yield from _room(state)
         if target.packages.module_build == "dkms":
             yield from _signing(state)
     verdict = gsp_verdict(state, wanted, target)
     if verdict.action == "refuse":
         yield GpuError(verdict.reason, verdict.found, verdict.where, verdict.next_step)
+
+
+def removals(wanted: Wanted, transaction: Transaction) -> Iterator[GpuError]:
+    """Refuse what apt would take away with the driver, or for it: what is not the driver's goes with the user's consent only."""
+    going = [move.name for move in transaction.remove if not names.is_driver(move.name)]
+    refused = [name for name in going if not any(fnmatchcase(name, allowed) for allowed in wanted.may_remove)]
+    if refused:
+        yield GpuError(
+            "nothing removed but packages of the driver",
+            f"apt would remove {', '.join(refused)} too",
+            "apt-get -s",
+            "see what depends on the driver's packages; name these packages in driver_may_remove if they may go",
+        )
 
 
 def _room(state: NodeState) -> Iterator[GpuError]:

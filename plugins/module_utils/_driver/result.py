@@ -4,26 +4,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
+from ansible_collections.t9k.gpu.plugins.module_utils._debian import apt as debian_apt
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as driver_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import preflight as driver_preflight
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import proof as driver_proof
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import summary as driver_summary
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import target as driver_target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as versions
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import ERROR, Fault
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step, Steps
 
+_NOTHING_KNOWN = Support()
 
-def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any]) -> dict[str, Any]:
+
+def make(
+    run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any], support: Support = _NOTHING_KNOWN
+) -> dict[str, Any]:
     """Return everything the role needs to know of the node, in one dictionary."""
-    target, faults = _target(run, state, wanted, supported)
+    target, faults = _target(run, state, wanted, supported, support)
     steps = () if faults else driver_plan.plan(state, wanted, target)
     pending = driver_plan.pending_reboot(state, wanted, target, steps)
     due = [step for step in steps if step.name != "uncordon"]  # pods are let in again only where nothing is wrong
@@ -33,7 +41,7 @@ def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any
     return {
         "faults": [str(fault) for fault in faults],
         "steps": [step.to_dict() for step in steps],
-        "warnings_found": [*_warnings(target), *(str(fault) for fault in health if fault.severity != ERROR)],
+        "warnings_found": [*_warnings(target, support), *(str(fault) for fault in health if fault.severity != ERROR)],
         "problems": problems,
         "known_problems": [str(fault) for fault in known],
         "health": [fault.to_dict() for fault in health],
@@ -46,20 +54,31 @@ def make(run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any
 
 
 def _target(
-    run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any]
+    run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any], support: Support
 ) -> tuple[driver_plan.Target | None, list[GpuError | str]]:
     """Return the target and every fault that keeps the node from it; apt is not asked where it could not answer."""
     if wanted.state == "absent":
-        return None, list(driver_preflight.privilege(state))
+        return None, list(_absent_faults(run, state, wanted))
     faults: list[GpuError | str] = list(driver_preflight.faults(state, supported))
     key = driver_preflight.os_key(state)
     if key not in supported or not state.system.as_root:
         return None, faults
     try:
-        target = driver_target.resolve(run, state, wanted, supported[key])
+        target = driver_target.resolve(run, state, wanted, supported[key], support)
     except GpuError as fault:
         return None, [*faults, fault]
-    return target, [*faults, *driver_preflight.target_faults(state, wanted, target)]
+    return target, [*faults, *driver_preflight.target_faults(state, wanted, target, support)]
+
+
+def _absent_faults(run: Run, state: NodeState, wanted: Wanted) -> Iterator[GpuError]:
+    """Refuse to take the driver away where apt would take more than that."""
+    yield from driver_preflight.privilege(state)
+    going = driver_plan.leaving(state)
+    if going and state.system.as_root:
+        try:
+            yield from driver_preflight.removals(wanted, debian_apt.removal(run, going))
+        except GpuError as fault:
+            yield fault
 
 
 def _health(state: NodeState, wanted: Wanted, target: driver_plan.Target | None) -> tuple[Fault, ...]:
@@ -69,8 +88,11 @@ def _health(state: NodeState, wanted: Wanted, target: driver_plan.Target | None)
     return (*driver_proof.faults(state, wanted), *driver_proof.gsp_faults(verdict, wanted))
 
 
-def _warnings(target: driver_plan.Target | None) -> tuple[str, ...]:
-    return target.packages.warnings if target and target.packages else ()
+def _warnings(target: driver_plan.Target | None, support: Support) -> tuple[str, ...]:
+    if target is None:
+        return ()
+    ended = support.ended(versions.branch(target.driver_version), date.today().strftime("%Y-%m"))
+    return (*((ended,) if ended else ()), *(target.packages.warnings if target.packages else ()))
 
 
 def _previous(state: NodeState, wanted: Wanted) -> dict[str, str] | None:

@@ -15,6 +15,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import dpkg as debian_dpkg
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import os_release as os_release_file
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import foreign as driver_foreign
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
 from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text, under
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import facts as gsp_facts
@@ -110,7 +111,7 @@ def read(run: Run, smi_timeout_s: int, root: str = "/") -> NodeState | None:
         ),
         modprobe_mtime=_newest(under(root, path) for path in (modprobe.BLACKLIST_PATH, gsp_facts.DEFAULT_PATH)),
         files={path: read_text(under(root, path)) for path in _OUR_FILES},
-        foreign_driver=_foreign_driver(root),
+        foreign_driver=driver_foreign.origin(root, packages, kernel_module, system.kernel_release),
     )
 
 
@@ -170,12 +171,3 @@ def _secure_boot(path: Path) -> bool | None:
 
 def _newest(paths: Iterable[Path]) -> float | None:
     return max((path.stat().st_mtime for path in paths if path.exists()), default=None)
-
-
-def _foreign_driver(root: str) -> str | None:
-    """Name a driver that dpkg knows nothing of, in a person's words."""
-    if under(root, "/usr/bin/nvidia-uninstall").exists():
-        return "NVIDIA's .run installer (/usr/bin/nvidia-uninstall is there)"
-    if under(root, "/run/nvidia/driver/usr/bin/nvidia-smi").exists():
-        return "a driver container of the GPU Operator (/run/nvidia/driver is mounted)"
-    return None

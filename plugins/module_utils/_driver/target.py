@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,16 +22,11 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import I
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import PackagePlan
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
-from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import pci
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as versions
 
-#: Architectures that only the open kernel modules drive.
-OPEN_ONLY = ("Blackwell",)
-#: From this branch on NVIDIA recommends the open modules for Turing and newer.
-OPEN_RECOMMENDED_FROM = 560
-#: Architectures that the open kernel modules do not drive: they have no GSP.
-_NOT_OPEN = ("Maxwell", "Pascal", "Volta")
+_NOTHING_KNOWN = Support()
 #: Package lists older than this are fetched anew before packages are chosen.
 LISTS_FRESH_S = 24 * 3600
 
@@ -51,25 +46,24 @@ def source_entry(
     return debian_sources.Entry(source.uris, source.suites, source.components, source.signed_by)
 
 
-def kernel_modules(state: NodeState, wanted: Wanted, branch: str) -> str:
-    """Choose open or proprietary. ``auto``: what the branch has installed; else open where nothing else works or NVIDIA advises it."""
+def kernel_modules(state: NodeState, wanted: Wanted, branch: str, support: Support) -> str:
+    """Choose open or proprietary. ``auto`` keeps what the branch has installed, else takes what the table says."""
     if wanted.kernel_modules != "auto":
         return wanted.kernel_modules
     if state.driver is not None and state.driver.branch == branch:
         return state.driver.kernel_modules
-    architectures = {pci.architecture(gpu.device_id) for gpu in state.gpus}
-    if architectures & set(OPEN_ONLY):
-        return "open"
-    recommended = branch.isdigit() and int(branch) >= OPEN_RECOMMENDED_FROM
-    return "open" if recommended and not architectures & {None, *_NOT_OPEN} else "proprietary"
+    return support.kernel_modules(state.gpus, branch)
 
 
-def branch_of(state: NodeState, wanted: Wanted, supported_os: Mapping[str, Any]) -> str:
-    """Return the version's own branch, the one asked for, the one installed, or the table's for this system; in this order."""
+def branches(state: NodeState, wanted: Wanted, supported_os: Mapping[str, Any], support: Support) -> tuple[str, ...]:
+    """Return the version's own branch, the one asked for or the one installed; else the table's for this system that drive its
+    GPUs, in order of preference, for a source may not have the first."""
     if wanted.version:
-        return versions.branch(wanted.version) or wanted.version
-    installed = state.driver.branch if state.driver else ""
-    return str(wanted.branch or installed or supported_os.get("branch", ""))
+        return (versions.branch(wanted.version) or wanted.version,)
+    named = wanted.branch or (state.driver.branch if state.driver else "")
+    table = [str(branch) for branch in supported_os.get("branches") or (supported_os.get("branch", ""),)]
+    fitting = [branch for branch in table if support.drives(state.gpus, branch)]
+    return (named,) if named else tuple(fitting or table)
 
 
 def satisfied(driver: InstalledDriver | None, state: NodeState, wanted: Wanted, branch: str, modules: str) -> bool:
@@ -102,26 +96,28 @@ def _fabric_manager_right(driver: InstalledDriver, state: NodeState, wanted: Wan
     return not wants_fabric_manager(state, wanted) or driver.fabric_manager_version == driver.driver_version
 
 
-def resolve(run: Run, state: NodeState, wanted: Wanted, supported_os: Mapping[str, Any]) -> Target:
+def resolve(
+    run: Run, state: NodeState, wanted: Wanted, supported_os: Mapping[str, Any], support: Support = _NOTHING_KNOWN
+) -> Target:
     """Return the driver version and, where they are not right yet, the packages that bring it."""
-    branch = branch_of(state, wanted, supported_os)
-    modules = kernel_modules(state, wanted, branch)
+    tried = branches(state, wanted, supported_os, support)
+    branch, modules = tried[0], kernel_modules(state, wanted, tried[0], support)
     driver = state.driver
     entry = source_entry(state, wanted, supported_os)
     gaps = _gaps(state, wanted)
     right = satisfied(driver, state, wanted, branch, modules)
     if driver is not None and right and not gaps:
         return Target(driver.driver_version, driver.kernel_modules, source=entry)
-    request = _request(state, wanted, branch, modules)
+    requests = [_request(state, wanted, each, kernel_modules(state, wanted, each, support)) for each in tried]
     if driver is not None and right:
         # What is missing is mended at the version that is there: a library is no reason to move the driver.
-        request = replace(request, version=driver.driver_version)
+        requests = [replace(request, version=driver.driver_version) for request in requests]
     local = wanted.source.kind == "local"
     if local or (_source_in_place(state, entry) and _lists_are_fresh(state)):
-        plan, leaving, transaction = _packages(run, state, request, wanted)
+        plan, leaving, transaction = _packages(run, state, requests, wanted)
     else:
         with debian_preview.preview(run, entry, driver_files.SOURCES) as previewing:
-            plan, leaving, transaction = _packages(previewing, state, request, wanted)
+            plan, leaving, transaction = _packages(previewing, state, requests, wanted)
     if (
         driver is not None
         and not wanted.version
@@ -132,7 +128,7 @@ def resolve(run: Run, state: NodeState, wanted: Wanted, supported_os: Mapping[st
         return Target(driver.driver_version, driver.kernel_modules, source=entry)
     return Target(
         driver_version=plan.driver_version,
-        kernel_modules=modules,
+        kernel_modules=plan.kernel_modules,
         packages=None if _in_place(plan, state) and not leaving else plan,
         leaving=leaving,
         transaction=transaction,
@@ -148,18 +144,36 @@ def _gaps(state: NodeState, wanted: Wanted) -> tuple[str, ...]:
 
 
 def _packages(
-    run: Run, state: NodeState, request: driver_packages.Request, wanted: Wanted
+    run: Run, state: NodeState, requests: Sequence[driver_packages.Request], wanted: Wanted
 ) -> tuple[PackagePlan, tuple[str, ...], Transaction]:
     """Return the plan, what must go for it, and what apt says that does: conflicts show here, before anything changes."""
-    offer = debian_apt.catalogue(run, names.apt_pattern(request.kernel_release))
+    offer = debian_apt.catalogue(run, names.apt_pattern(state.system.kernel_release))
     if wanted.source.kind == "local":
         offer = debian_apt.local_catalogue(run, wanted.source.directory or "", offer)
-    plan = driver_packages.plan(request, offer)
+    plan = _first_on_offer(requests, offer)
     plan = replace(plan, warnings=(*plan.warnings, *_no_way_back(state, offer)))
     leaving = driver_installed.leaving(state.packages, [package.partition("=")[0] for package in plan.packages])
     if plan.faults:
         return plan, leaving, Transaction()
-    return plan, leaving, debian_apt.transaction(run, [*plan.install, *(f"{name}-" for name in leaving)])
+    return plan, leaving, debian_apt.transaction(run, plan.arguments(leaving))
+
+
+def _first_on_offer(requests: Sequence[driver_packages.Request], offer: debian_apt.Catalogue) -> PackagePlan:
+    """Return the plan for the first branch that the sources have; the fault of the last where they have none."""
+    first, *others = requests
+    try:
+        return driver_packages.plan(first, offer)
+    except driver_packages.NoSuchBranchError:
+        if not others:
+            raise
+    return _first_on_offer(others, offer)
+
+
+def _moving(state: NodeState) -> tuple[str, ...]:
+    """Return what is installed of the driver besides its kernel modules and metapackages, which are chosen anew."""
+    chosen_anew = (names.DKMS, names.FOR_KERNEL, names.OF_KERNEL_MODULES)
+    driver = (p.name for p in state.packages if p.installed and names.is_driver(p.name))
+    return tuple(dict.fromkeys(name for name in driver if not any(kind.match(name) for kind in chosen_anew)))
 
 
 def _no_way_back(state: NodeState, offer: debian_apt.Catalogue) -> Iterator[str]:
@@ -194,6 +208,7 @@ def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> dri
         source=wanted.source.kind,
         fabric_manager=wants_fabric_manager(state, wanted),
         headers=wanted.headers,
+        also=_moving(state),
     )
 
 

@@ -42,6 +42,7 @@ class Wanted:
     vgpu: bool = False
     fabric_manager: str = "auto"
     headers: str = "required"
+    may_remove: tuple[str, ...] = ()
     reboot: str = "auto"
     drain: str = "auto"
 
@@ -53,6 +54,8 @@ class Wanted:
             key: tuple(value) if isinstance(value, list) else value for key, value in given.items() if value is not None
         }
         plain = {
-            key: params[key] for key in cls.__dataclass_fields__ if key != "source" and params.get(key) is not None
+            key: tuple(params[key]) if isinstance(params[key], list) else params[key]
+            for key in cls.__dataclass_fields__
+            if key != "source" and params.get(key) is not None
         }
         return cls(source=Source(**source), **plain)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from node_builder import A40, KERNEL, UNIT, bare_node, finished_node, package_plan, simulate
 
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Move, Transaction
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
@@ -166,6 +167,24 @@ def test_a_broken_off_journal_is_finished_before_apt_is_needed(
     state = replace(state, system=replace(state.system, dpkg_interrupted=True))
     planned = driver_plan.plan(state, wanted, target(packages=packages) if wanted.state == "present" else None)
     assert (names(planned)[:1] == ["repair"]) is repaired
+
+
+@pytest.mark.parametrize(
+    ("state", "transaction", "disturbing"),
+    [
+        (FINISHED, Transaction(install=(Move("libnvidia-encode-525-server", None, V525),)), []),
+        (FINISHED, Transaction(install=(Move("nvidia-dkms-525-server", None, V525),)), ["install", "reboot"]),
+        (FINISHED, Transaction(install=(Move("a", None, "1"),), upgrade=(Move("b", "1", "2"),)), ["install", "reboot"]),
+        (FINISHED, Transaction(), ["install", "reboot"]),  # nothing is known of what apt would do
+        (finished_node("525.105.17"), Transaction(install=(Move("a", None, "1"),)), ["install", "reboot"]),
+    ],
+)
+def test_libraries_beside_the_driver_that_runs_disturb_nobody(
+    state: NodeState, transaction: Transaction, disturbing: list[str]
+) -> None:
+    planned = driver_plan.plan(state, WANTED, target(transaction=transaction))
+    assert "install" in names(planned)
+    assert [step.name for step in planned if step.disturbs] == disturbing
 
 
 def test_the_reason_names_what_is_missing() -> None:

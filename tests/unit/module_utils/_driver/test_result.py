@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 from node_builder import bare_node, finished_node, package_plan
+from role_tables import role_support
 
-from ansible_collections.t9k.gpu.plugins.module_utils._command import Result
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Move, Transaction
+from ansible_collections.t9k.gpu.plugins.module_utils._command import Result, Run
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Move, Transaction, install_arguments
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import result as driver_result
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import target as driver_target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe
@@ -25,7 +27,7 @@ V525 = "525.147.05"
 MOVES = Transaction(
     install=(Move("nvidia-utils", None, "2"), Move("libnvidia", None, "2")),
     upgrade=(Move("nvidia-dkms", "1", "2"),),
-    remove=(Move("nvidia-old", "1", None),),
+    remove=(Move("nvidia-utils-515", "1", None),),
 )
 TARGET = Target(V525, "proprietary", package_plan(V525), transaction=MOVES)
 
@@ -49,8 +51,18 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Target | GpuError], No
     return set_answer
 
 
-def make(node: NodeState, **wanted: Any) -> dict[str, Any]:
-    return driver_result.make(never, node, Wanted(drain="never", **wanted), SUPPORTED)
+def purge(argv: list[str], timeout_s: int | None = None, stdin: str | None = None) -> Result:
+    """apt takes what it is told and, as a stand-in for a package that depends on the driver, one more."""
+    assert argv[:4] == ["apt-get", "-s", "-q", "purge"]
+    taken = [word for word in argv if word.endswith("-server")]
+    return Result(tuple(argv), 0, "".join(f"Purg {name} [1]\n" for name in (*taken, *depending)), "")
+
+
+depending: list[str] = []
+
+
+def make(node: NodeState, run: Run = never, support: Support | None = None, **wanted: Any) -> dict[str, Any]:
+    return driver_result.make(run, node, Wanted(drain="never", **wanted), SUPPORTED, support or Support())
 
 
 def names(plan: dict[str, Any]) -> list[str]:
@@ -66,8 +78,31 @@ def test_a_bare_node(resolve: Callable[[Any], None]) -> None:
 
 
 def test_the_warnings_of_the_packages_are_shown(resolve: Callable[[Any], None]) -> None:
-    resolve(replace(TARGET, packages=replace(package_plan(V525), warnings=("built by dkms",))))
+    resolve(
+        replace(
+            TARGET, driver_version="580.1.1", packages=replace(package_plan("580.1.1"), warnings=("built by dkms",))
+        )
+    )
     assert make(bare_node())["warnings_found"] == ["built by dkms"]
+
+
+def test_a_branch_past_its_end_is_a_warning_on_every_run() -> None:
+    plan = make(finished_node(V525), support=role_support())
+    assert (plan["steps"], plan["faults"]) == ([], [])
+    assert plan["warnings_found"] == [
+        "NVIDIA's support of driver branch 525 has ended: it gets no security fixes of theirs any more"
+    ]
+
+
+def test_a_driver_that_does_not_drive_the_gpus_is_refused(resolve: Callable[[Any], None]) -> None:
+    bare = bare_node()
+    resolve(TARGET)
+    plan = make(replace(bare, pci=(replace(bare.pci[0], device_id="2901"),)), support=role_support())
+    assert plan["steps"] == []
+    assert [fault.split(". Found")[0] for fault in plan["faults"]] == [
+        "Wanted: a driver of branch 570 and later, for a Blackwell GPU",
+        "Wanted: open kernel modules, for a Blackwell GPU",
+    ]
 
 
 def test_a_finished_node() -> None:
@@ -113,9 +148,37 @@ def test_the_targets_faults_are_listed_at_once(resolve: Callable[[Any], None]) -
 def test_absent_needs_neither_a_supported_system_nor_apt() -> None:
     finished = finished_node(V525)
     state = replace(finished, system=replace(finished.system, os_version="18.04"))
-    plan = make(state, state="absent")
+    plan = make(state, purge, state="absent")
     assert names(plan) == ["remove", "files", "initramfs", "reboot"]
     assert (plan["faults"], plan["target_version"]) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("may_remove", "faults"), [((), 1), (("cuda-drivers-x",), 1), (("libcuda-user",), 0), (("*",), 0)]
+)
+def test_absent_takes_nothing_of_others_along(
+    monkeypatch: pytest.MonkeyPatch, may_remove: tuple[str, ...], faults: int
+) -> None:
+    monkeypatch.setitem(globals(), "depending", ["libcuda-user"])
+    plan = make(finished_node(V525), purge, state="absent", may_remove=may_remove)
+    assert len(plan["faults"]) == faults
+    assert all("apt would remove libcuda-user too" in fault for fault in plan["faults"])
+    assert bool(plan["steps"]) is not faults
+
+
+def test_an_installation_that_would_remove_something_else_is_refused(resolve: Callable[[Any], None]) -> None:
+    resolve(replace(TARGET, transaction=replace(MOVES, remove=(*MOVES.remove, Move("nvidia-raid-config", "1", None)))))
+    plan = make(bare_node())
+    assert (plan["steps"], len(plan["faults"])) == ([], 1)
+    assert "apt would remove nvidia-raid-config too" in plan["faults"][0]
+    assert make(bare_node(), may_remove=("nvidia-raid-*",))["faults"] == []
+
+
+def test_what_is_tried_is_what_is_done(resolve: Callable[[Any], None]) -> None:
+    """The packages that must go are named in the command that is run, as in the one that is simulated."""
+    resolve(replace(TARGET, leaving=("nvidia-utils-515",)))
+    (install,) = [step for step in make(bare_node())["steps"] if step["name"] == "install"]
+    assert install["data"]["apt_get"] == install_arguments([*package_plan(V525).install, "nvidia-utils-515-"])
 
 
 def test_a_pending_reboot_stands_before_the_problems() -> None:
@@ -162,12 +225,12 @@ def test_the_diff_of_an_installation(resolve: Callable[[Any], None]) -> None:
     found = diffs(make(bare_node()))
     assert list(found) == [modprobe.BLACKLIST_PATH, "packages", "hold", "initramfs", "reboot"]
     assert found[modprobe.BLACKLIST_PATH] == ("", modprobe.render_blacklist())
-    assert found["packages"] == ("nvidia-dkms 1\nnvidia-old 1\n", "libnvidia 2\nnvidia-dkms 2\nnvidia-utils 2\n")
+    assert found["packages"] == ("nvidia-dkms 1\nnvidia-utils-515 1\n", "libnvidia 2\nnvidia-dkms 2\nnvidia-utils 2\n")
     assert found["reboot"] == ("", "the new driver is loaded at boot\n")
 
 
 def test_the_diff_of_a_removal() -> None:
-    found = diffs(make(finished_node(V525), state="absent"))
+    found = diffs(make(finished_node(V525), purge, state="absent"))
     before, after = found["packages"]
     assert f"nvidia-dkms-525-server {V525}-0ubuntu1" in before.splitlines()
     assert after == ""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from node_builder import A40, KERNEL, bare_node, finished_node, package_plan
+from role_tables import role_support
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Result
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import (
@@ -25,6 +26,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as dr
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import target as driver_target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import InstalledDriver
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import NoSuchBranchError
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Source, Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.pci import PciDevice
@@ -35,6 +37,7 @@ NVSWITCH = PciDevice("0000:c1:00.0", "10de", "22a3", "068000")
 CUDA = Source("cuda", ("https://mirror.internal/cuda/",), ("/",), (), "/key.asc")
 CUDA_ENTRY = Entry(CUDA.uris, CUDA.suites, (), "/key.asc")
 SUPPORTED = {"branch": "535"}
+TABLE = role_support()
 
 
 def gpus(*device_ids: str) -> NodeState:
@@ -49,18 +52,22 @@ def with_driver(**fields: Any) -> NodeState:
 @pytest.mark.parametrize(
     ("state", "wanted", "supported", "expected"),
     [
-        (BARE, Wanted(), SUPPORTED, "535"),
-        (BARE, Wanted(), {}, ""),
-        (FINISHED, Wanted(), SUPPORTED, "525"),
-        (FINISHED, Wanted(branch="550"), SUPPORTED, "550"),
-        (FINISHED, Wanted(branch="", version=""), SUPPORTED, "525"),
-        (FINISHED, Wanted(branch="550", version="570.1.2"), SUPPORTED, "570"),
-        (BARE, Wanted(version="1:535.247.01-1~deb12u1"), SUPPORTED, "535"),
-        (BARE, Wanted(), {"branch": 580}, "580"),
+        (BARE, Wanted(), SUPPORTED, ["535"]),
+        (BARE, Wanted(), {}, [""]),
+        (FINISHED, Wanted(), SUPPORTED, ["525"]),
+        (FINISHED, Wanted(branch="550"), SUPPORTED, ["550"]),
+        (FINISHED, Wanted(branch="", version=""), SUPPORTED, ["525"]),
+        (FINISHED, Wanted(branch="550", version="570.1.2"), SUPPORTED, ["570"]),
+        (BARE, Wanted(version="1:535.247.01-1~deb12u1"), SUPPORTED, ["535"]),
+        (BARE, Wanted(), {"branch": 580}, ["580"]),
+        (BARE, Wanted(), {"branches": ["580", "535"]}, ["580", "535"]),
+        (gpus("2901"), Wanted(), {"branches": ["535", "580"]}, ["580"]),  # Blackwell: 535 does not drive it
+        (gpus("1db4"), Wanted(), {"branches": ["595", "580"]}, ["580"]),  # Volta: 595 does not any more
+        (gpus("2901"), Wanted(), {"branches": ["535"]}, ["535"]),  # to be refused by name
     ],
 )
-def test_branch_of(state: NodeState, wanted: Wanted, supported: dict[str, Any], expected: str) -> None:
-    assert driver_target.branch_of(state, wanted, supported) == expected
+def test_branches(state: NodeState, wanted: Wanted, supported: dict[str, Any], expected: list[str]) -> None:
+    assert list(driver_target.branches(state, wanted, supported, TABLE)) == expected
 
 
 @pytest.mark.parametrize(
@@ -72,6 +79,7 @@ def test_branch_of(state: NodeState, wanted: Wanted, supported: dict[str, Any], 
         (BARE, "proprietary", "580", "proprietary"),
         (gpus("2901"), "auto", "535", "open"),  # Blackwell: nothing else works
         (gpus("2335"), "auto", "550", "proprietary"),  # Hopper
+        (gpus("2342"), "auto", "550", "open"),  # Grace Hopper
         (gpus("1db4"), "auto", "580", "proprietary"),  # Volta: open ones do not drive it
         (gpus("2235", "1db4"), "auto", "580", "proprietary"),
         (gpus("0001"), "auto", "580", "proprietary"),  # not known: the modules that drive most
@@ -82,7 +90,7 @@ def test_branch_of(state: NodeState, wanted: Wanted, supported: dict[str, Any], 
     ],
 )
 def test_kernel_modules(state: NodeState, asked: str, branch: str, expected: str) -> None:
-    assert driver_target.kernel_modules(state, Wanted(kernel_modules=asked), branch) == expected
+    assert driver_target.kernel_modules(state, Wanted(kernel_modules=asked), branch, TABLE) == expected
 
 
 PREBUILT = {"module_build": "prebuilt", "kernel_releases": (KERNEL,)}
@@ -224,6 +232,21 @@ def test_a_missing_library_is_mended_at_the_version_that_is_there(monkeypatch: p
     assert target.packages is not None and target.packages.install == apt.offered.install
     assert target.gaps == ("nvidia-utils-525-server is missing",)
     assert [request.version for request in apt.requests] == [V525]
+
+
+def test_the_first_default_branch_that_the_sources_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    apt = Apt(monkeypatch, "535.54.03")
+
+    def plan(request: Any, offer: Catalogue) -> Any:
+        if request.branch == "580":
+            raise NoSuchBranchError("branch 580", "branches 535", "apt", "ask for another")
+        return apt._plan(request, offer)
+
+    monkeypatch.setattr(driver_target.driver_packages, "plan", plan)
+    target = driver_target.resolve(never, aged(BARE, FRESH), Wanted(), {"branches": ["580", "535"]}, TABLE)
+    assert ([request.branch for request in apt.requests], target.driver_version) == (["535"], "535.54.03")
+    with pytest.raises(NoSuchBranchError):
+        driver_target.resolve(never, aged(BARE, FRESH), Wanted(branch="580"), {"branches": ["580", "535"]}, TABLE)
 
 
 FRESH, STALE = 60, driver_target.LISTS_FRESH_S + 60
