@@ -70,26 +70,31 @@ def hold_set(packages: Iterable[Package], kernel_release: str) -> tuple[str, ...
     return tuple(sorted(chosen))
 
 
-def leaving(packages: Iterable[Package], staying: Iterable[str]) -> tuple[str, ...]:
-    """Return what must go for another driver to come: other branches by the number in their names, other kernel modules.
+def leaving(packages: Iterable[Package], staying: Iterable[str], version: str) -> tuple[str, ...]:
+    """Return what must go for another driver to come, which is then of ``version``. ``staying``: the names of the new set.
 
-    apt removes what conflicts by itself, but not what is held, so these are named. ``staying``: the names of the new set.
+    apt removes what conflicts by itself, but not what is held, so these are named: other branches by the number in their
+    names, the metapackages and modules of another set, and what is of the former driver's version and has no successor
+    in the set, since names may lose the branch, and a set its graphics.
     """
-    kept = set(staying)
+    there, kept = [package for package in packages if package.present], set(staying)
     branches = {match[1] for name in kept for match in [names.BRANCH.search(name)] if match}
     prebuilt = {_but_its_kernel(name) for name in kept}
-    kinds = {match["open"] for name in kept for match in [names.OF_KERNEL_MODULES.match(name)] if match}
+    of_modules = any(names.OF_KERNEL_MODULES.match(name) or names.PREBUILT.match(name) for name in kept)
+    former = find(there)
 
-    def leaves(name: str) -> bool:
-        branch, kind = names.BRANCH.search(name), names.OF_KERNEL_MODULES.match(name)
+    def leaves(package: Package) -> bool:
+        branch = names.BRANCH.search(package.name)
         other_branch = bool(branches) and branch is not None and branch[1] not in branches
-        other_kind = bool(kinds) and kind is not None and kind["open"] not in kinds
+        other_set = of_modules and names.OF_KERNEL_MODULES.match(package.name) is not None
         # The same modules for another kernel stay: it may be booted again.
-        other_prebuilt = _but_its_kernel(name) not in (None, *prebuilt)
-        return other_branch or other_kind or other_prebuilt or bool(names.DKMS.match(name))
+        other_prebuilt = _but_its_kernel(package.name) not in (None, *prebuilt)
+        own = driver_versions.driver_version(package.version)
+        left_behind = former is not None and own == former.driver_version != version
+        return other_branch or other_set or other_prebuilt or left_behind or bool(names.DKMS.match(package.name))
 
-    candidates = (p for p in packages if p.present and p.name not in kept and names.is_driver(p.name))
-    return tuple(sorted(package.label for package in candidates if leaves(package.name)))
+    candidates = (p for p in there if p.name not in kept and names.is_driver(p.name))
+    return tuple(sorted(package.label for package in candidates if leaves(package)))
 
 
 def _but_its_kernel(name: str) -> str | None:

@@ -67,9 +67,9 @@ LIBRARY = re.compile(r"^(libnvidia-compute-\d+(-server)?|libnvidia-compute|libnv
 #: What carries CUDA's driver library, under its names of Debian's.
 CUDA_LIBRARY = re.compile(r"^lib(?:cuda1|nvidia-tesla-\d+-cuda1)$")
 FABRIC_MANAGER = re.compile(r"^nvidia-fabricmanager(-\d+)?$")
-#: Ubuntu's packages of which there is one for open and one for proprietary kernel modules; the two conflict.
+#: Ubuntu's and NVIDIA's packages of which there is one for open and one for proprietary kernel modules; the two conflict.
 OF_KERNEL_MODULES = re.compile(
-    r"^nvidia-(?:kernel-source|dkms|driver|headless|headless-no-dkms)-\d+(?:-server)?(?P<open>-open)?$"
+    r"^nvidia-(?:kernel-source|dkms|driver|headless|headless-no-dkms)(?:-\d+)?(?:-server)?(?P<open>-open)?$"
 )
 BRANCH = re.compile(r"-(\d{3})(?=-|$)")
 #: Every name that stands for a driver, for telling which branches a source has.

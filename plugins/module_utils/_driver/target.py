@@ -152,7 +152,8 @@ def _packages(
         offer = debian_apt.local_catalogue(run, wanted.source.directory or "", offer)
     plan = _first_on_offer(requests, offer)
     plan = replace(plan, warnings=(*plan.warnings, *_no_way_back(state, offer)))
-    leaving = driver_installed.leaving(state.packages, [package.partition("=")[0] for package in plan.packages])
+    staying = [package.partition("=")[0] for package in plan.packages]
+    leaving = driver_installed.leaving(state.packages, staying, plan.driver_version)
     if plan.faults:
         return plan, leaving, Transaction()
     return plan, leaving, debian_apt.transaction(run, plan.arguments(leaving))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,70 +14,85 @@ from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import parse_
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import leaving
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.names import apt_pattern, is_driver
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import Request, plan
-from tests.lab.archive import cuda, shown, ubuntu
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.version import driver_version
+from tests.lab.archive import cuda, ubuntu
 from tests.lab.archive.deb import Package
 from tests.lab.archive.private_apt import PrivateApt
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("apt-get") or os.geteuid() != 0, reason="needs apt and root (in its own folder)"
 )
-DAY, KERNEL = "2026-09-15", "5.15.0-190-generic"
-EVERY = {(p.name, p.version): p for p in [*(o.package for o in shown.ubuntu_offers("jammy", DAY)), *cuda.packages(DAY)]}
+TODAY, SPRING = "2026-09-15", "2024-05-20"
+KERNELS = {TODAY: "5.15.0-190-generic", SPRING: "5.15.0-106-generic"}
+SNAPSHOTS = ("2023-05-01", "2023-12-01")  # older versions, as a host with snapshots of the archive has them
 
 
 class Node:
     """A machine whose driver is held, as the role leaves it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.step = folder, 0
+    def __init__(self, folder: Path, day: str) -> None:
+        self.folder, self.kernel, self.step = folder, KERNELS[day], 0
         self.installed: dict[str, Package] = {"adduser": Package("adduser", "3.118")}
+        days = [day, *(SNAPSHOTS if day == SPRING else ())]
+        every = [p for each in days for p in ubuntu.moment(ubuntu.entries("jammy"), each)["updates"]]
+        self.archive = {(p.name, p.version): p for p in every}
+        self.cuda = {(p.name, p.version): p for p in cuda.packages(day)}
 
-    def change(self, source: str, branch: str, modules: str) -> Transaction:
-        """Plan that driver, let apt simulate it, and be the machine after it."""
+    def change(self, source: str, modules: str, version: str, build: str = "auto") -> Transaction:
+        """Plan that driver, let apt simulate it, and be the machine after it. ``version`` may be a branch."""
         self.step += 1
         folder = self.folder / str(self.step)
         folder.mkdir()
         apt = PrivateApt(folder, self.installed.values(), filter(is_driver, self.installed))
-        apt.archive("jammy", {"updates": ubuntu.moment(ubuntu.entries("jammy"), DAY)["updates"]})
+        apt.archive("jammy", {"updates": list(self.archive.values())})
         if source == "cuda":
-            apt.flat(cuda.packages(DAY))
-        request = Request("ubuntu", "22.04", "jammy", KERNEL, branch, kernel_modules=modules, source=source)
-        wanted = plan(request, catalogue(apt, apt_pattern(KERNEL)))
+            apt.flat(self.cuda.values())
+        request = Request("ubuntu", "22.04", "jammy", self.kernel, version.partition(".")[0])
+        more = {"kernel_modules": modules, "source": source, "module_build": build}
+        request = replace(request, version=version if "." in version else None, **more)  # type: ignore[arg-type]
+        wanted = plan(request, catalogue(apt, apt_pattern(self.kernel)))
         there = parse_status((folder / "status").read_text())
-        go = leaving(there, [package.partition("=")[0] for package in wanted.packages])
+        go = leaving(there, [package.partition("=")[0] for package in wanted.packages], wanted.driver_version)
         found = transaction(apt, [*wanted.install, *(f"{name}-" for name in go)])
         for move in found.remove:
             del self.installed[move.name]
         for move in (*found.install, *found.upgrade, *found.downgrade):
-            self.installed[move.name] = EVERY[move.name, move.after or ""]
+            key = (move.name, move.after or "")
+            self.installed[move.name] = self.archive.get(key) or self.cuda[key]
         return found
 
-    def branches(self) -> set[str]:
-        """Of everything that is the driver's, by version."""
-        return {
-            p.version.partition(".")[0] for p in self.installed.values() if is_driver(p.name) and "linux" not in p.name
-        }
+    def versions(self) -> set[str]:
+        """Of everything that is of the driver's version."""
+        own = [p.version for p in self.installed.values() if is_driver(p.name) and not p.name.startswith("linux-")]
+        return {driver_version(version) or "" for version in own} - {"1.1.9"}  # libnvidia-egl-wayland1
 
 
 @pytest.mark.parametrize(
-    ("source", "steps"),
+    ("day", "source", "steps"),
     [
-        ("distribution", [("535", "proprietary"), ("580", "proprietary"), ("595", "open"), ("580", "open"), ("535", "open")]),
-        ("distribution", [("550", "open"), ("590", "open")]),  # names that lead to 580 and 595
-        ("cuda", [("580", "open"), ("580", "proprietary"), ("590", "proprietary"), ("595", "proprietary")]),
-        ("cuda", [("580", "open"), ("590", "open"), ("595", "open"), ("590", "open")]),
+        (TODAY, "distribution", [("proprietary", "535"), ("proprietary", "580"), ("open", "595"), ("open", "580"), ("open", "535")]),
+        (TODAY, "distribution", [("open", "550"), ("open", "590")]),  # names that lead to 580 and 595
+        # from dkms to pre-built modules and back, between versions and within one
+        (SPRING, "distribution", [("open", "535.129.03"), ("open", "535.161.08"), ("open", "535.129.03"), ("open", "535")]),
+        (SPRING, "distribution", [("proprietary", "525.105.17"), ("proprietary", "525"), ("proprietary", "535"), ("proprietary", "525")]),
+        (SPRING, "distribution", [("open", "535", "dkms"), ("open", "535", "prebuilt"), ("proprietary", "535", "dkms")]),
+        # into names without the branch, between them, and back again
+        (TODAY, "cuda", [("open", "580"), ("open", "590"), ("open", "595"), ("open", "590"), ("open", "580")]),
+        (TODAY, "cuda", [("proprietary", "580"), ("proprietary", "595"), ("open", "595"), ("proprietary", "595"), ("proprietary", "580")]),
     ],
 )  # fmt: skip
-def test_a_held_driver_moves_in_one_transaction(tmp_path: Path, source: str, steps: list[tuple[str, str]]) -> None:
-    node, onward = Node(tmp_path), {"550": "580", "590": "595"} if source == "distribution" else {}
-    for branch, modules in steps:
-        found = node.change(source, branch, modules)
-        assert node.branches() <= {onward.get(branch, branch), "1:1"}, (branch, modules, found)
+def test_a_held_driver_moves_in_one_transaction(
+    tmp_path: Path, day: str, source: str, steps: list[tuple[str, ...]]
+) -> None:
+    node = Node(tmp_path, day)
+    for modules, version, *build in steps:
+        found = node.change(source, modules, version, *build)
         assert [move.name for move in found.remove if not is_driver(move.name)] == []
         kinds = {
-            name
-            for name in node.installed
-            if name.startswith(("nvidia-dkms", "linux-modules-nvidia", "nvidia-kernel-source"))
+            n for n in node.installed if n.startswith(("nvidia-dkms", "linux-modules-nvidia", "nvidia-kernel-source"))
         }
         assert kinds
         assert all(("-open" in name) == (modules == "open") for name in kinds), kinds
+        assert len(node.versions()) == 1, node.versions()
+        (there,) = node.versions()
+        assert there.startswith(version) or version in ("550", "590"), there

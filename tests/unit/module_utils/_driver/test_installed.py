@@ -88,4 +88,23 @@ def test_serves(build: str, releases: tuple[str, ...], serves: bool) -> None:
 )  # fmt: skip
 def test_leaving(there: list[str], coming: list[str], expected: list[str]) -> None:
     packages = [Package(name, "amd64", "1", "hold", "installed") for name in there]
-    assert leaving(packages, coming) == tuple(expected)
+    assert leaving(packages, coming, "1.2.3") == tuple(expected)
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("580.105.08", ("libnvidia-compute", "nvidia-dkms-open", "nvidia-driver-open")),
+        ("590.48.01", ("nvidia-dkms-open", "nvidia-driver-open")),
+    ],
+)
+def test_names_without_a_branch_leave_by_their_version(version: str, expected: tuple[str, ...]) -> None:
+    """nvidia-modprobe is released apart and of another version; it is in the way of nothing."""
+    there = installed(
+        nvidia_dkms_open="590.48.01-1ubuntu1",
+        nvidia_driver_open="590.48.01-1ubuntu1",
+        libnvidia_compute="590.48.01-1ubuntu1",
+        nvidia_modprobe="595.71.05-1ubuntu1",
+    )
+    coming = ["nvidia-dkms-580-open", "nvidia-kernel-source-580-open", "libnvidia-compute-580"]
+    assert leaving(there, coming, version) == expected
