@@ -6,6 +6,7 @@ import pytest
 from testinfra.host import Host
 
 testinfra_hosts = ["ansible://lab-driver"]
+FAULTS = "/var/lib/t9k-gpu-lab/faults"
 
 
 @pytest.mark.parametrize(
@@ -18,9 +19,11 @@ testinfra_hosts = ["ansible://lab-driver"]
     ],
 )
 def test_the_driver_speaks_after_the_reboot(host: Host, fault: str, status: int, said: str) -> None:
-    host.run_test(f"echo '{fault}' > /run/gpu-stand-in/fault")
+    name, _, value = fault.partition(" ")
+    if fault:
+        host.check_output(f"echo '{value}' > {FAULTS}/{name}")
     answer = host.run("nvidia-smi -q -x")
-    host.run_test("rm /run/gpu-stand-in/fault")
+    host.check_output(f"rm -f {FAULTS}/*")
     assert (answer.rc, said in answer.stdout) == (status, True)
     assert answer.stdout.rstrip().endswith("</nvidia_smi_log>") == (fault == "")
 

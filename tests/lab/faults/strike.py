@@ -66,16 +66,17 @@ def disk_full(victim: Victim) -> Heal:
     _on_host(
         victim,
         "mkdir -p /run/full && cp -a /usr/lib/modules /run/full/ && "
-        "mount -t tmpfs -o size=256k none /usr/lib/modules && cp -a /run/full/modules/. /usr/lib/modules/ ; "
+        "mount -t tmpfs -o size=4m none /usr/lib/modules && cp -a /run/full/modules/. /usr/lib/modules/ ; "
         "dd if=/dev/zero of=/usr/lib/modules/full bs=4k 2>/dev/null; true",
     )
     return lambda: _on_host(victim, "umount -l /usr/lib/modules && rm -rf /run/full")
 
 
 def package_gone(victim: Victim) -> Heal:
-    """The archive's index names what its pool no longer has."""
-    _on_host(victim, "mv /srv/ubuntu/pool /srv/ubuntu/pool.gone")
-    return lambda: _on_host(victim, "mv /srv/ubuntu/pool.gone /srv/ubuntu/pool")
+    """The archives' indices name what their pools no longer have."""
+    move = "for pool in /srv/ubuntu/pool{0} /srv/snapshot/*/ubuntu/pool{0}; do mv $pool ${{pool%{0}}}{1}; done"
+    _on_host(victim, move.format("", ".gone"))
+    return lambda: _on_host(victim, move.format(".gone", ""))
 
 
 def node_not_back(victim: Victim) -> Heal:
