@@ -185,6 +185,7 @@ ansible_facts:
           sample:
             - architecture: Hopper
               compute_mode: Default
+              compute_process_count: 0
               ecc_aggregate_corrected_count: 0
               ecc_aggregate_uncorrected_count: 0
               ecc_corrected_count: 0

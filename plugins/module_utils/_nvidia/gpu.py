@@ -67,6 +67,7 @@ class Gpu:
     fabric_state: str | None
     compute_mode: str | None
     process_count: int | None
+    compute_process_count: int | None
     utilization_percent: int | None
     temperature_c: int | None
     power_draw_w: float | None
@@ -123,6 +124,7 @@ def read_gpu(index: int, gpu: Element) -> Gpu:
         fabric_state=text(gpu, "fabric/state"),
         compute_mode=text(gpu, "compute_mode"),
         process_count=_process_count(gpu),
+        compute_process_count=_process_count(gpu, computing=True),
         utilization_percent=whole(gpu, "utilization/gpu_util", "%"),
         temperature_c=whole(gpu, "temperature/gpu_temp", "C"),
         power_draw_w=_power(gpu, "power_draw", "instant_power_draw", "average_power_draw"),
@@ -165,11 +167,13 @@ def _ecc_count(gpu: Element, lifetime: str, corrected: bool) -> int | None:
     return sum(known) if known else None
 
 
-def _process_count(gpu: Element) -> int | None:
+def _process_count(gpu: Element, computing: bool = False) -> int | None:
+    """Types are C (compute), G (graphics), C+G, and M+C for a client of MPS."""
     processes = gpu.find("processes")
     if processes is None or (processes.text or "").strip():
         return None
-    return len(processes.findall("process_info"))
+    types = [process.findtext("type") or "" for process in processes.findall("process_info")]
+    return len([each for each in types if "C" in each or not computing])
 
 
 def _power(gpu: Element, *names: str) -> float | None:
