@@ -27,6 +27,17 @@ options:
     description: Seconds after which C(nvidia-smi) counts as hung and is ended.
     type: int
     default: 30
+  ready_timeout_s:
+    description:
+      - Seconds to go on trying while every fault is CUDA error 802, which is what a machine answers whose NVSwitch fabric
+        is not up yet. With V(0) there is one try.
+    type: int
+    default: 0
+  leave_alone:
+    description: PCI addresses of GPUs to leave alone, such as those that are known to be broken.
+    type: list
+    elements: str
+    default: []
   fail_on_fault:
     description: Fail if RV(faults) has an entry, with all of them in the message.
     type: bool
@@ -68,6 +79,35 @@ faults:
   returned: always
   type: list
   elements: str
+health:
+  description: The same faults with their parts apart, as M(t9k.gpu.nvidia_smi_facts) has them.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    code:
+      description:
+        - V(cuda_error), V(cuda_wrong_result), V(cuda_timeout), V(cuda_crash), V(cuda_library) or V(cuda_other_gpu), or what
+          M(t9k.gpu.nvidia_smi_facts) calls a driver that does not answer.
+      type: str
+      sample: cuda_error
+    severity:
+      description: Always V(error).
+      type: str
+      sample: error
+    gpu:
+      description: Which GPU, by C(index), C(pci_address) and C(uuid); null for a fault of the driver.
+      type: dict
+    evidence:
+      description: What was found.
+      type: str
+      sample: CUDA_ERROR_SYSTEM_NOT_READY (802) from cuInit
+    remedy:
+      description: What to do about it.
+      type: str
+    message:
+      description: All of it in one sentence.
+      type: str
 gpus:
   description:
     - One entry for each GPU that C(nvidia-smi) shows.
@@ -88,6 +128,7 @@ gpus:
       uuid: GPU-00000000-0000-4000-8000-000000000001
 """
 
+import time
 from functools import partial
 from typing import Any
 
@@ -98,28 +139,36 @@ from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import cuda, cuda_child, cuda_kernel, holders
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import smi as nvidia_smi
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.gpu import Gpu
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import ERROR, Fault
 
 ARGUMENTS: dict[str, Any] = {
     "timeout_s": {"type": "int", "default": 120},
     "smi_timeout_s": {"type": "int", "default": 30},
+    "ready_timeout_s": {"type": "int", "default": 0},
+    "leave_alone": {"type": "list", "elements": "str", "default": []},
     "fail_on_fault": {"type": "bool", "default": True},
 }
+#: Between two tries, while the fabric comes up.
+PAUSE_S = 5.0
 
 
-def check(run: Run, timeout_s: int, smi_timeout_s: int) -> dict[str, Any]:
-    """What the module returns."""
-    report = nvidia_smi.query(run, smi_timeout_s)
-    if not report.gpus:
-        return {"proved": False, "faults": [report.message], "gpus": []}
-    checks = compute(report.gpus, timeout_s)
-    statuses = {each.status for each in checks}
-    faults = [cuda.sentence(each) for each in checks if each.status in ("failed", "timeout")]
-    return {"proved": "ok" in statuses and not faults, "faults": faults, "gpus": [each.to_dict() for each in checks]}
+def check(run: Run, params: dict[str, Any]) -> dict[str, Any]:
+    """Return what the module returns; ask again while what is wrong may pass, until ``ready_timeout_s`` is over."""
+    deadline = time.monotonic() + params["ready_timeout_s"]
+    while True:
+        report = nvidia_smi.query(run, params["smi_timeout_s"])
+        checks = compute(report.gpus, set(params["leave_alone"]), params["timeout_s"])
+        if not cuda.may_pass(checks) or time.monotonic() >= deadline:
+            return result(report, checks)
+        time.sleep(PAUSE_S)
 
 
-def compute(gpus: tuple[Gpu, ...], timeout_s: int) -> list[cuda.Check]:
+def compute(gpus: tuple[Gpu, ...], aside: set[str], timeout_s: int) -> list[cuda.Check]:
     """Ask all GPUs that may be asked, at once."""
-    reasons = {gpu.index: cuda.skip_reason(gpu, holders.computing(gpu.minor_number)) for gpu in gpus}
+    reasons: dict[int, str | None] = {
+        gpu.index: cuda.skip_reason(gpu, holders.computing(gpu.minor_number)) for gpu in gpus
+    }
+    reasons.update((gpu.index, "as asked") for gpu in gpus if gpu.pci_address in aside)
     asked = {str(gpu.index): partial(cuda_kernel.check, gpu.uuid or "") for gpu in gpus if not reasons[gpu.index]}
     outcomes = cuda_child.run(asked, timeout_s)
     return [
@@ -128,11 +177,24 @@ def compute(gpus: tuple[Gpu, ...], timeout_s: int) -> list[cuda.Check]:
     ]
 
 
-def require(result: dict[str, Any]) -> None:
-    if result["faults"]:
+def result(report: nvidia_smi.SmiReport, checks: list[cuda.Check]) -> dict[str, Any]:
+    faults = [each.fault for each in checks if each.fault]
+    if not checks:
+        evidence = f"{nvidia_smi.MEANINGS[report.status]} (found: {report.found or 'nothing'})"
+        faults = [Fault(f"smi_{report.status}", ERROR, evidence, nvidia_smi.REMEDIES[report.status])]
+    return {
+        "proved": not faults and any(each.status == "ok" for each in checks),
+        "faults": [str(fault) for fault in faults],
+        "health": [fault.to_dict() for fault in faults],
+        "gpus": [each.to_dict() for each in checks],
+    }
+
+
+def require(found: dict[str, Any]) -> None:
+    if found["faults"]:
         raise GpuError(
             wanted="GPUs that compute rightly",
-            found=" ".join(result["faults"]).rstrip("."),
+            found=" ".join(found["faults"]).rstrip("."),
             where="libcuda.so.1, nvidia-smi -q -x",
             next_step="mend what is listed, or leave fail_on_fault off to get the result anyway",
         )
@@ -140,13 +202,13 @@ def require(result: dict[str, Any]) -> None:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    result = check(runner(module), module.params["timeout_s"], module.params["smi_timeout_s"])
+    found = check(runner(module), module.params)
     try:
         if module.params["fail_on_fault"]:
-            require(result)
+            require(found)
     except GpuError as error:
-        module.fail_json(msg=str(error), **result)
-    module.exit_json(changed=False, **result)
+        module.fail_json(msg=str(error), **found)
+    module.exit_json(changed=False, **found)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which GPUs may be asked to compute, and what their answers mean. Pure; the computing is in ``cuda_kernel``.
+"""Judge which GPUs may be asked to compute, and what their answers mean. Pure; the computing is in ``cuda_kernel``.
 
 Numbers and names of errors: the enumeration ``CUresult`` of the CUDA Driver API reference (``cuda.h``).
 """
@@ -13,8 +13,11 @@ from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.cuda_child import Outcome
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.gpu import Gpu
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import ERROR, Fault, GpuId
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.pci import normal_address
 
+#: What CUDA answers on an NVSwitch machine until its fabric is up.
+NOT_READY = 802
 _XID = "see `dmesg | grep -e NVRM -e Xid`"
 #: By number: what the driver calls it (where it does not say so itself), and what to do.
 _ERRORS: dict[int, tuple[str, str]] = {
@@ -50,7 +53,7 @@ _ERRORS: dict[int, tuple[str, str]] = {
     ),
     700: ("CUDA_ERROR_ILLEGAL_ADDRESS", f"the GPU reached a wrong address in a kernel known to be right: {_XID}"),
     719: ("CUDA_ERROR_LAUNCH_FAILED", f"a kernel known to be right broke off: {_XID}, reset the GPU"),
-    802: (
+    NOT_READY: (
         "CUDA_ERROR_SYSTEM_NOT_READY",
         "the NVSwitch fabric is not up: see `systemctl status nvidia-fabricmanager` and "
         "`nvidia-smi -q | grep -A 4 Fabric`; fabric manager must be of the driver's version",
@@ -84,13 +87,14 @@ class Check:
     message: str
     error: dict[str, Any] | None = None
     seconds: float | None = None
+    fault: Fault | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key != "fault"}
 
 
 def skip_reason(gpu: Gpu, holders: Sequence[str]) -> str | None:
-    """Why this GPU is left alone. ``holders`` count where nvidia-smi does not say which processes compute."""
+    """Say why this GPU is left alone. ``holders`` count where nvidia-smi does not say which processes compute."""
     if gpu.mig_mode_current:
         return "MIG is on: its slices belong to those who use them"
     if gpu.compute_process_count:
@@ -103,60 +107,66 @@ def skip_reason(gpu: Gpu, holders: Sequence[str]) -> str | None:
 
 
 def skipped(gpu: Gpu, reason: str) -> Check:
-    return _check(gpu, "skipped", f"left alone, {reason}")
+    """Return the check of a GPU that was not asked."""
+    return Check(gpu.index, gpu.pci_address, gpu.uuid, gpu.product_name, "skipped", f"left alone, {reason}")
 
 
 def judge(gpu: Gpu, outcome: Outcome, timeout_s: float) -> Check:
-    """What the child that computed on this GPU found."""
+    """Return what the child that computed on this GPU found."""
     told = outcome.told
     where = told.get("call", "the start of the check")
     if outcome.end in ("killed", "stuck"):
-        return _check(gpu, "timeout", _no_answer(outcome, where, timeout_s))
+        evidence = _no_answer(outcome, where, timeout_s)
+        return _wrong(gpu, "cuda_timeout", evidence, f"the driver hangs: {_XID}, then reboot the node")
     if "fault" in told:
         return _refused(gpu, told["fault"])
     if outcome.end == "signal":
-        return _check(gpu, "failed", f"the driver's library crashed (signal {outcome.signal}) in {where}; {_XID}")
+        return _wrong(gpu, "cuda_crash", f"the driver's library crashed (signal {outcome.signal}) in {where}", _XID)
+    if "missing" in told:
+        evidence = f"libcuda.so.1 cannot be used: {told['missing']}"
+        return _wrong(gpu, "cuda_library", evidence, "install the driver's compute libraries")
     if "differing" not in told:
-        return _check(gpu, "failed", _no_driver(told))
+        return _wrong(gpu, "cuda_crash", f"the check broke off: {told.get('exception', 'without a word')}", _XID)
     return _computed(gpu, told)
 
 
-def sentence(check: Check) -> str:
-    return f"GPU {check.index} ({check.pci_address}, {check.uuid}): {check.message}"
+def may_pass(checks: Sequence[Check]) -> bool:
+    """Tell whether all that is wrong is a fabric that may still come up."""
+    errors = [check.error for check in checks if check.fault]
+    return bool(errors) and all(error is not None and error["number"] == NOT_READY for error in errors)
 
 
-def _check(gpu: Gpu, status: str, message: str, **more: Any) -> Check:
-    return Check(gpu.index, gpu.pci_address, gpu.uuid, gpu.product_name, status, message, **more)
+def _wrong(gpu: Gpu, code: str, evidence: str, remedy: str, **more: Any) -> Check:
+    fault = Fault(code, ERROR, evidence, remedy, GpuId(gpu.index, gpu.pci_address, gpu.uuid))
+    status = "timeout" if code == "cuda_timeout" else "failed"
+    message = f"{evidence}. Next: {remedy}"
+    return Check(gpu.index, gpu.pci_address, gpu.uuid, gpu.product_name, status, message, fault=fault, **more)
 
 
 def _no_answer(outcome: Outcome, where: str, timeout_s: float) -> str:
     found = f"no end within {timeout_s:g} s, in {where}"
-    if outcome.end == "stuck":
-        found += (
-            f"; process {outcome.pid} cannot be killed (state {outcome.state or 'unknown'}: it waits inside the kernel)"
-        )
-    return f"{found}. The driver hangs: {_XID}, then reboot the node"
+    if outcome.end != "stuck":
+        return found
+    state = outcome.state or "unknown"
+    return f"{found}; process {outcome.pid} cannot be killed (state {state}: it waits inside the kernel)"
 
 
 def _refused(gpu: Gpu, fault: Mapping[str, Any]) -> Check:
     number = fault["number"]
     known, remedy = _ERRORS.get(number, ("an error unknown to this collection", _XID))
     error = {**fault, "name": fault["name"] or known}
-    return _check(gpu, "failed", f"{error['name']} ({number}) from {fault['call']}: {remedy}", error=error)
-
-
-def _no_driver(told: Mapping[str, Any]) -> str:
-    if "missing" in told:
-        return f"libcuda.so.1 cannot be used: {told['missing']}. Install the driver's compute libraries"
-    return f"the check broke off: {told.get('exception', 'without a word')}"
+    return _wrong(gpu, "cuda_error", f"{error['name']} ({number}) from {fault['call']}", remedy, error=error)
 
 
 def _computed(gpu: Gpu, told: Mapping[str, Any]) -> Check:
     found, seconds = told["found"], told["seconds"]
     if (normal_address(found["pci_address"]), found["uuid"]) != (gpu.pci_address, gpu.uuid):
-        message = f"CUDA computed on {found['pci_address']} ({found['uuid']}) in its place: see CUDA_VISIBLE_DEVICES"
-        return _check(gpu, "failed", message, seconds=seconds)
+        evidence = f"CUDA computed on {found['pci_address']} ({found['uuid']}) in its place"
+        return _wrong(
+            gpu, "cuda_other_gpu", evidence, "see whether something presets the driver's choice", seconds=seconds
+        )
     if told["differing"]:
-        message = f"it computes wrongly: {told['differing']} bytes differ from what they must be; {_XID}, replace it"
-        return _check(gpu, "failed", message, seconds=seconds)
-    return _check(gpu, "ok", f"computed rightly in {seconds:g} s", seconds=seconds)
+        evidence = f"it computes wrongly: {told['differing']} bytes differ from what they must be"
+        return _wrong(gpu, "cuda_wrong_result", evidence, f"{_XID}, have the GPU replaced", seconds=seconds)
+    message = f"computed rightly in {seconds:g} s"
+    return Check(gpu.index, gpu.pci_address, gpu.uuid, gpu.product_name, "ok", message, seconds=seconds)

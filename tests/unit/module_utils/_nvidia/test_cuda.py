@@ -56,17 +56,17 @@ JUDGED = [
     (Outcome({**DONE, "found": {**FOUND, "uuid": "GPU-1"}}), "failed", "in its place"),
     (Outcome({**DONE, "found": {**FOUND, "pci_address": "0000:00:07.0"}}), "failed", "in its place"),
     (Outcome({**DONE, "found": {**FOUND, "pci_address": "00000000:00:06.0"}}), "ok", "rightly"),
-    (refused(802), "failed", "CUDA_ERROR_SYSTEM_NOT_READY (802) from cuInit: the NVSwitch fabric is not up"),
-    (refused(100), "failed", "CUDA_ERROR_NO_DEVICE (100) from cuInit: the module is not loaded"),
+    (refused(802), "failed", "CUDA_ERROR_SYSTEM_NOT_READY (802) from cuInit. Next: the NVSwitch fabric is not up"),
+    (refused(100), "failed", "CUDA_ERROR_NO_DEVICE (100) from cuInit. Next: the module is not loaded"),
     (refused(803), "failed", "different versions"),
-    (refused(719, call="cuCtxSynchronize"), "failed", "(719) from cuCtxSynchronize: a kernel known to be right broke off"),
+    (refused(719, call="cuCtxSynchronize"), "failed", "(719) from cuCtxSynchronize. Next: a kernel known to be right broke off"),
     (refused(999), "failed", "nvidia_uvm"),
     (refused(221), "failed", "libnvidia-ptxjitcompiler"),
-    (refused(998, "CUDA_ERROR_NEW"), "failed", "CUDA_ERROR_NEW (998) from cuInit: see `dmesg"),
+    (refused(998, "CUDA_ERROR_NEW"), "failed", "CUDA_ERROR_NEW (998) from cuInit. Next: see `dmesg"),
     (refused(997), "failed", "an error unknown to this collection (997)"),
     (Outcome({"call": "dlopen", "missing": "libcuda.so.1: cannot open"}), "failed", "compute libraries"),
     (Outcome({"call": "cuInit"}, "signal", 11), "failed", "crashed (signal 11) in cuInit"),
-    (Outcome({"call": "cuInit"}, "killed", 9), "timeout", "no end within 60 s, in cuInit. The driver hangs"),
+    (Outcome({"call": "cuInit"}, "killed", 9), "timeout", "no end within 60 s, in cuInit. Next: the driver hangs"),
     (Outcome({}, "killed", 9), "timeout", "in the start of the check"),
     (Outcome({"call": "cuInit"}, "stuck", None, 77, "D"), "timeout", "process 77 cannot be killed (state D"),
     (Outcome(DONE, "stuck", None, 77, "D"), "timeout", "in cuCtxDestroy_v2; process 77"),
@@ -92,6 +92,41 @@ def test_an_error_is_returned_with_name_number_and_call(gpu: Gpu) -> None:
     assert cuda.judge(gpu, Outcome(DONE), 60).seconds == 0.8
 
 
-def test_a_sentence_names_the_gpu(gpu: Gpu) -> None:
-    said = cuda.sentence(cuda.judge(gpu, refused(100), 60))
-    assert said.startswith(f"GPU 0 (0000:00:06.0, {UUID}): CUDA_ERROR_NO_DEVICE (100)")
+CODES = [
+    (refused(802), "cuda_error"),
+    (Outcome({**DONE, "differing": 4}), "cuda_wrong_result"),
+    (Outcome({**DONE, "found": {**FOUND, "uuid": "GPU-1"}}), "cuda_other_gpu"),
+    (Outcome({}, "killed", 9), "cuda_timeout"),
+    (Outcome({}, "stuck", 9), "cuda_timeout"),
+    (Outcome({}, "signal", 11), "cuda_crash"),
+    (Outcome({}), "cuda_crash"),
+    (Outcome({"missing": "x"}), "cuda_library"),
+]
+
+
+@pytest.mark.parametrize(("outcome", "code"), CODES)
+def test_a_fault_names_the_gpu_and_what_to_do(gpu: Gpu, outcome: Outcome, code: str) -> None:
+    check = cuda.judge(gpu, outcome, 60)
+    assert check.fault is not None
+    assert (check.fault.code, check.fault.severity) == (code, "error")
+    assert str(check.fault) == f"GPU 0 (0000:00:06.0, {UUID}): {check.message}."
+
+
+def test_what_is_sound_or_left_alone_has_no_fault(gpu: Gpu) -> None:
+    assert cuda.judge(gpu, Outcome(DONE), 60).fault is None
+    assert cuda.skipped(gpu, "busy").fault is None
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ([refused(802), refused(802)], True),
+        ([refused(802), Outcome(DONE)], True),
+        ([refused(802), refused(719)], False),
+        ([refused(802), Outcome({}, "killed", 9)], False),
+        ([Outcome(DONE)], False),
+        ([], False),
+    ],
+)
+def test_only_a_fabric_may_pass(gpu: Gpu, outcomes: list[Outcome], expected: bool) -> None:
+    assert cuda.may_pass([cuda.judge(gpu, outcome, 60) for outcome in outcomes]) is expected
