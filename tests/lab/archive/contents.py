@@ -91,6 +91,8 @@ def _library(stem: str, version: str) -> dict[str, str]:
     if stem == "libnvidia-compute":
         files[f"{LIB}/libnvidia-ml.so.{version}"] = "stand-in of a library\n"
         files[f"{LIB}/libnvidia-ml.so.1"] = f"->libnvidia-ml.so.{version}"
+        files[f"{LIB}/libcuda.so.{version}"] = f"{STAND_IN}/libcuda.so"
+        files[f"{LIB}/libcuda.so.1"] = f"->libcuda.so.{version}"
     return files
 
 

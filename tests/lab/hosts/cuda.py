@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent / "stand_ins" / "cuda"
@@ -19,8 +20,14 @@ def build(target: Path) -> Path:
     """The library at ``target``."""
     if shutil.which("gcc") is None:
         raise SystemExit(
-            "lab: wanted: gcc for the stand-in of libcuda; found: none; next: apt-get install gcc libc6-dev"
+            "lab: wanted: gcc for the stand-in of libcuda; found: none; next: apt-get install build-essential"
         )
     files = [str(path) for path in sources() if path.suffix == ".c"]
     subprocess.run([*COMMAND, "-Wl,-soname,libcuda.so.1", "-o", str(target), *files, "-ldl"], check=True)
     return target
+
+
+def library() -> bytes:
+    """The same bytes every time, so that a host's image is made anew only where the sources changed."""
+    with tempfile.TemporaryDirectory() as folder:
+        return build(Path(folder) / "libcuda.so").read_bytes()

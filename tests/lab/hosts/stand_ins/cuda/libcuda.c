@@ -5,7 +5,8 @@
  * by tests/unit/lab/cuda_answers.py; a test puts the same questions to this library). How long it takes: measured there.
  *
  * Devices: /run/gpu-stand-in/cuda, which the lab writes when a driver is "loaded": `driver VERSION`, then a line
- * `gpu ADDRESS UUID NAME` for each GPU. No file: error 100. Another version than this library's file name: 803.
+ * `gpu ADDRESS UUID NAME` for each GPU. No file: error 100. Another version than in the name of the file beside
+ * this library (libcuda.so.VERSION): 803.
  *
  * Faults: a line of /var/lib/t9k-gpu-lab/faults/cuda, `WHAT [ADDRESS]`. Without an address every GPU has it.
  *   3 34 46 100 802 803 804 805 999   cuInit answers so
@@ -17,8 +18,9 @@
  *
  * T9K_LAB_CUDA_DEVICES and T9K_LAB_CUDA_FAULT name other files, T9K_LAB_CUDA_QUICK leaves the waiting out (tests).
  */
-#define _GNU_SOURCE
+#define _DEFAULT_SOURCE /* not _GNU_SOURCE, with which newer compilers bind sscanf to what older hosts lack */
 #include <dlfcn.h>
+#include <glob.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -83,16 +85,20 @@ static bool fault(const char *what, const struct gpu *gpu, bool init, int *numbe
     return found;
 }
 
-/* VERSION of the link libcuda.so.VERSION that this library was found by; empty if its name has none. */
+/* VERSION of the libcuda.so.VERSION beside this library, or where Debian keeps it; empty if there is none. */
 static void own_version(char *out, size_t size) {
-    Dl_info info;
-    char target[512];
+    static const char *const PATTERNS[] = {"libcuda.so.*.*", "nvidia/current/libcuda.so.*.*"};
+    struct { const char *file; void *base; const char *name; void *address; } info; /* Dl_info */
+    extern int dladdr(const void *, void *);
+    char pattern[512];
+    glob_t found;
     *out = 0;
-    if (!dladdr((void *)own_version, &info)) return;
-    ssize_t length = readlink(info.dli_fname, target, sizeof target - 1);
-    if (length > 0) target[length] = 0;
-    const char *found = length > 0 ? strstr(target, "libcuda.so.") : NULL;
-    if (found) snprintf(out, size, "%s", found + strlen("libcuda.so."));
+    if (!dladdr((const void *)own_version, &info) || !strrchr(info.file, '/')) return;
+    for (int each = 0; each < 2 && !*out; each++) {
+        snprintf(pattern, sizeof pattern, "%.*s/%s", (int)(strrchr(info.file, '/') - info.file), info.file, PATTERNS[each]);
+        if (!glob(pattern, 0, NULL, &found)) snprintf(out, size, "%s", strstr(found.gl_pathv[0], "libcuda.so.") + 11);
+        globfree(&found);
+    }
 }
 
 static int read_devices(void) {
