@@ -65,6 +65,7 @@ class Gpu:
     virtualization_mode: str | None
     recovery_action: str | None
     fabric_state: str | None
+    fabric_status: str | None
     compute_mode: str | None
     process_count: int | None
     compute_process_count: int | None
@@ -122,6 +123,7 @@ def read_gpu(index: int, gpu: Element) -> Gpu:
         virtualization_mode=text(gpu, "gpu_virtualization_mode/virtualization_mode"),
         recovery_action=text(gpu, "gpu_recovery_action"),
         fabric_state=text(gpu, "fabric/state"),
+        fabric_status=_fabric_status(gpu),
         compute_mode=text(gpu, "compute_mode"),
         process_count=_process_count(gpu),
         compute_process_count=_process_count(gpu, computing=True),
@@ -165,6 +167,12 @@ def _ecc_count(gpu: Element, lifetime: str, corrected: bool) -> int | None:
     tags = [child.tag for child in counts if "correctable" in child.tag and ("uncorrectable" in child.tag) != corrected]
     known = [value for value in (old, *(whole(counts, tag) for tag in tags)) if value is not None]
     return sum(known) if known else None
+
+
+def _fabric_status(gpu: Element) -> str | None:
+    """Return ``Success`` or the error's words, "Unknown Error" among them, which elsewhere means that nothing is known."""
+    raw = gpu.findtext("fabric/status")
+    return "Unknown Error" if bare(raw) == "unknown error" else text(gpu, "fabric/status")
 
 
 def _process_count(gpu: Element, computing: bool = False) -> int | None:

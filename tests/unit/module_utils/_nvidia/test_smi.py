@@ -117,6 +117,7 @@ def test_the_capture() -> None:
             virtualization_mode="Pass-Through",
             recovery_action="None",
             fabric_state=None,
+            fabric_status=None,
             compute_mode="Default",
             process_count=0,
             compute_process_count=0,
@@ -406,6 +407,21 @@ def test_a_foreign_root_is_refused() -> None:
 def test_a_process_may_be_named_anything(name: str) -> None:
     process = f"<processes><process_info><pid>1</pid><process_name>{name}</process_name></process_info>"
     assert edited(("<processes>", process)).gpus[0].process_count == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "expected"),
+    [
+        ("Completed", "Success", ("Completed", "Success")),
+        ("In Progress", "N/A", ("In Progress", None)),
+        ("Completed", "Unknown Error", ("Completed", "Unknown Error")),
+        ("N/A", "N/A", (None, None)),
+    ],
+)
+def test_fabric(state: str, status: str, expected: tuple[str | None, str | None]) -> None:
+    was = "<state>N/A</state>\n\t\t\t<status>N/A</status>"
+    gpu = edited((was, f"<state>{state}</state><status>{status}</status>")).gpus[0]
+    assert (gpu.fabric_state, gpu.fabric_status) == expected
 
 
 @pytest.mark.parametrize(("kind", "computes"), [("C", 1), ("G", 0), ("C+G", 1), ("M+C", 1)])
