@@ -129,7 +129,30 @@ def test_the_daemon_is_not_restarted_between_an_installation_and_its_reboot() ->
     assert [step.data for step in steps if step.name == "persistence"] == [{"restart": False}]
 
 
-<<<<<<< HEAD
+@pytest.mark.parametrize(
+    ("fabric", "manager", "packages", "data"),
+    [
+        (Fabric("NVSwitch"), "auto", False, {"start": True}),
+        (Fabric("NVLink 5"), "present", False, {"start": True}),
+        (Fabric("NVSwitch"), "auto", True, {"start": False}),  # the module it speaks to comes with the reboot
+        (Fabric("NVSwitch", enabled=True), "auto", False, None),
+        (Fabric("NVSwitch"), "absent", False, None),
+        (Fabric(), "auto", False, None),
+    ],
+)
+def test_fabric_manager_is_enabled(fabric: Fabric, manager: str, packages: bool, data: dict[str, bool] | None) -> None:
+    """On a machine that has a fabric, and only there. Nothing is disturbed by it."""
+    steps = driver_plan.plan(changed(fabric=fabric), replace(WANTED, fabric_manager=manager), target(packages=packages))
+    assert [step.data for step in steps if step.name == "fabric"] == ([data] if data else [])
+    assert not any(step.disturbs for step in steps if step.name == "fabric")
+
+
+def test_fabric_manager_waits_for_the_module_of_its_version() -> None:
+    state = changed(fabric=Fabric("NVSwitch"), kernel_module=replace(FINISHED.kernel_module, version="525.105.17"))
+    steps = driver_plan.plan(state, WANTED, target(packages=False))
+    assert [(step.name, step.data.get("start")) for step in steps if step.name != "reboot"] == [("fabric", False)]
+
+
 def broken(status: str, flag: str = "ok") -> NodeState:
     *rest, last = FINISHED.packages
     return changed(packages=(*rest, replace(last, status=status, flag=flag)))
@@ -195,35 +218,6 @@ def test_the_reason_names_what_is_missing() -> None:
     assert install.reason == (
         "driver 525.147.05 is not whole: library 0 is missing, library 1 is missing, library 2 is missing and 2 more"
     )
-=======
-@pytest.mark.parametrize(
-    ("fabric", "manager", "packages", "data"),
-    [
-        (Fabric("NVSwitch"), "auto", False, {"start": True}),
-        (Fabric("NVLink 5"), "present", False, {"start": True}),
-        (Fabric("NVSwitch"), "auto", True, {"start": False}),  # the module it speaks to comes with the reboot
-        (Fabric("NVSwitch", enabled=True), "auto", False, None),
-        (Fabric("NVSwitch"), "absent", False, None),
-        (Fabric(), "auto", False, None),
-    ],
-)
-def test_fabric_manager_is_enabled(fabric: Fabric, manager: str, packages: bool, data: dict[str, bool] | None) -> None:
-    """On a machine that has a fabric, and only there. Nothing is disturbed by it."""
-    steps = driver_plan.plan(changed(fabric=fabric), replace(WANTED, fabric_manager=manager), target(packages=packages))
-    assert [step.data for step in steps if step.name == "fabric"] == ([data] if data else [])
-    assert not any(step.disturbs for step in steps if step.name == "fabric")
-
-
-def test_fabric_manager_waits_for_the_module_of_its_version() -> None:
-    state = changed(fabric=Fabric("NVSwitch"), kernel_module=replace(FINISHED.kernel_module, version="525.105.17"))
-    steps = driver_plan.plan(state, WANTED, target(packages=False))
-    assert [(step.name, step.data.get("start")) for step in steps if step.name != "reboot"] == [("fabric", False)]
-
-
-def test_a_package_dpkg_left_half_done() -> None:
-    packages = (*FINISHED.packages[:-1], replace(FINISHED.packages[-1], status="half-configured"))
-    assert names(driver_plan.plan(changed(packages=packages), WANTED, target(packages=False)))[0] == "repair"
->>>>>>> ed71b99 (Prove the fabric of NVSwitch machines, and let fabric manager start)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ static bool fault(const char *what, const struct gpu *gpu, bool init, int *numbe
 
 /* VERSION of the libcuda.so.VERSION beside this library, or where Debian keeps it; empty if there is none. */
 static void own_version(char *out, size_t size) {
-    static const char *const PATTERNS[] = {"libcuda.so.*.*", "nvidia/current/libcuda.so.*.*"};
+    static const char *const PATTERNS[] = {"libcuda.so.[0-9]*.[0-9]*", "nvidia/current/libcuda.so.[0-9]*.[0-9]*"};
     struct { const char *file; void *base; const char *name; void *address; } info; /* Dl_info */
     extern int dladdr(const void *, void *);
     char pattern[512];
