@@ -111,7 +111,7 @@ health:
 gpus:
   description:
     - One entry for each GPU that C(nvidia-smi) shows.
-    - RV(gpus[].status) is V(ok), V(failed), V(timeout) or V(skipped), and C(message) says why and what to do.
+    - C(status) is V(ok), V(failed), V(timeout) or V(skipped), and C(message) says why and what to do.
     - C(error) is null, or the error that CUDA answered with, as C(call), C(number) and C(name).
     - C(seconds) is how long the check of this GPU took, null where it did not come to its end.
   returned: always

@@ -93,7 +93,7 @@ class Driver:
     def _error_name(self, number: int) -> str | None:
         name = ctypes.c_char_p()
         self._library.cuGetErrorName(number, ctypes.byref(name))
-        return name.value.decode() if name.value else None
+        return (name.value or b"").decode() or None
 
 
 def check(uuid: str, tell: Tell) -> None:

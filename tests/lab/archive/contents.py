@@ -127,5 +127,11 @@ def of_other(name: str) -> Contents:
             {"lib/systemd/system/nvidia-fabricmanager.service": service, "usr/bin/nv-fabricmanager": program}
         )
     if name.startswith("nvidia-imex"):
-        return Contents({"lib/systemd/system/nvidia-imex.service": SERVICE.format(what="NVIDIA IMEX service", program="/bin/sleep infinity")})
+        return Contents(
+            {
+                "lib/systemd/system/nvidia-imex.service": SERVICE.format(
+                    what="NVIDIA IMEX service", program="/bin/sleep infinity"
+                )
+            }
+        )
     return Contents()
