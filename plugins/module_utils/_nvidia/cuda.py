@@ -132,12 +132,13 @@ def judge(gpu: Gpu, outcome: Outcome, timeout_s: float) -> Check:
 
 def may_pass(checks: Sequence[Check]) -> bool:
     """Tell whether all that is wrong is a fabric that may still come up."""
-    errors = [check.error for check in checks if check.fault]
-    return bool(errors) and all(error is not None and error["number"] == NOT_READY for error in errors)
+    faults = [check.fault for check in checks if check.fault]
+    return bool(faults) and all(fault.may_pass for fault in faults)
 
 
 def _wrong(gpu: Gpu, code: str, evidence: str, remedy: str, **more: Any) -> Check:
-    fault = Fault(code, ERROR, evidence, remedy, GpuId(gpu.index, gpu.pci_address, gpu.uuid))
+    passes = (more.get("error") or {}).get("number") == NOT_READY
+    fault = Fault(code, ERROR, evidence, remedy, GpuId(gpu.index, gpu.pci_address, gpu.uuid), may_pass=passes)
     status = "timeout" if code == "cuda_timeout" else "failed"
     message = f"{evidence}. Next: {remedy}"
     return Check(gpu.index, gpu.pci_address, gpu.uuid, gpu.product_name, status, message, fault=fault, **more)

@@ -110,7 +110,7 @@ def judge_gpu(gpu: Gpu) -> Iterator[Fault]:
         remedy = (
             f"see journalctl -u {SERVICE}; fabric manager must run, be of the driver's version, and know the switches"
         )
-        yield Fault("fabric_incomplete", ERROR, found, remedy, who)
+        yield Fault("fabric_incomplete", ERROR, found, remedy, who, may_pass=True)
     elif (gpu.fabric_status or _SUCCESS).lower() != _SUCCESS:
         found = f"it is in the fabric with the status {gpu.fabric_status}"
         yield Fault(
@@ -127,12 +127,13 @@ def _services(fabric: Fabric) -> Iterator[Fault]:
         yield Fault("fabric_manager_disabled", ERROR, f"{here}, and {SERVICE} is not enabled", enable)
     if MANAGER not in fabric.running:
         remedy = f"{enable}, and see journalctl -u {SERVICE}"
-        yield Fault("fabric_manager_not_running", ERROR, f"{here}, and no fabric manager runs", remedy)
+        yield Fault("fabric_manager_not_running", ERROR, f"{here}, and no fabric manager runs", remedy, may_pass=True)
     if fabric.kind != NVLINK_5:
         return
     if SUBNET_MANAGER not in fabric.running:
         remedy = f"install nvlsm beside fabric manager (570 and later start it), then restart {SERVICE}"
-        yield Fault("nvlsm_not_running", ERROR, f"{here}, and no NVLink subnet manager (nvlsm) runs", remedy)
+        found = f"{here}, and no NVLink subnet manager (nvlsm) runs"
+        yield Fault("nvlsm_not_running", ERROR, found, remedy, may_pass=True)
     if not fabric.umad:
         found = f"{here}, and the kernel module ib_umad, by which its managers speak, is not loaded"
         yield Fault("ib_umad_not_loaded", ERROR, found, "modprobe ib_umad, and name it in /etc/modules-load.d")

@@ -103,6 +103,13 @@ def test_services(found: Fabric, codes: list[str]) -> None:
     assert theirs == [code for code in codes if code == "fabric_versions_differ"]
 
 
+def test_what_still_comes_up_may_pass() -> None:
+    """Services that start, and a fabric in progress; a disabled service does not enable itself."""
+    found = fabric.judge(Fabric(NVLINK_5), None, ())
+    assert [fault.code for fault in found if fault.may_pass] == ["fabric_manager_not_running", "nvlsm_not_running"]
+    assert [fault.code for fault in found if not fault.may_pass] == ["fabric_manager_disabled", "ib_umad_not_loaded"]
+
+
 def test_versions_are_not_compared_with_nothing() -> None:
     assert fabric.judge(Fabric(NVSWITCH, True, ONE, companions={"libnvsdm": "1.2"}), None, ()) == ()
 
@@ -123,4 +130,5 @@ def test_gpus(fixtures: Path, changes: dict[str, Any], codes: list[str]) -> None
     gpu: Gpu = replace(smi.parse((fixtures / "h100-cuda-check/nvidia-smi-q.xml").read_text()).gpus[0], **changes)
     found = fabric.judge(Fabric(), "580.159.04", (gpu,))
     assert [fault.code for fault in found] == codes
+    assert all(fault.may_pass == (fault.code == "fabric_incomplete") for fault in found)
     assert all(fault.gpu is not None and fault.gpu.pci_address == "0000:00:06.0" for fault in found)
