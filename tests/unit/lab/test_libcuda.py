@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +125,37 @@ def question(cuda):
 def test_no_driver_is_loaded(library: Library) -> None:
     library.devices.unlink()
     assert library.ask(INIT) == 100
+
+
+FABRIC = [
+    # is there a fabric manager, the fault of this boot, seconds since it, answer
+    (False, None, 0, 802),
+    (True, None, 0, 0),
+    (True, "forever", 9999, 802),
+    (True, "60", 10, 802),
+    (True, "60", 90, 0),
+    (False, "60", 90, 802),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("manager", "slow", "age", "expected"), FABRIC)
+def test_switches_want_a_fabric(library: Library, manager: bool, slow: str | None, age: int, expected: int) -> None:
+    library.devices.write_text("switches\n" + LINES[0] + "\n")
+    (library.folder / "boot_id").touch()
+    os.utime(library.folder / "boot_id", (time.time() - age,) * 2)
+    (library.folder / "faults").mkdir()
+    if slow:
+        (library.folder / "faults/fabric-in-progress").write_text(slow + "\n")
+    program = library.folder / "nv-fabricmanager"
+    program.write_text("#!/bin/sh\nsleep 60\n")
+    program.chmod(0o755)
+    running = [subprocess.Popen([program], start_new_session=True)] if manager else []
+    try:
+        assert library.ask(INIT) == expected
+    finally:
+        for process in running:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @pytest.mark.parametrize(("version", "expected"), [("580.159.04", 0), ("535.129.03", 803)])

@@ -96,7 +96,8 @@ def load(profile: dict[str, Any]) -> None:
 def cuda_devices(module: dict[str, Any], gpus: list[Gpu], profile: dict[str, Any]) -> str:
     """What the stand-in of libcuda.so.1 has for devices; its head tells the form."""
     lines = [f"gpu {gpu.address} {gpu.uuid} {profile['product_name']}" for gpu in gpus]
-    return "\n".join([f"driver {module['version']}", *lines]) + "\n"
+    switches = ["switches"] if profile.get("nvswitches") else []
+    return "\n".join([f"driver {module['version']}", *switches, *lines]) + "\n"
 
 
 def bind(source: Path, target: Path) -> None:

@@ -5,7 +5,8 @@
  * by tests/unit/lab/cuda_answers.py; a test puts the same questions to this library). How long it takes: measured there.
  *
  * Devices: /run/gpu-stand-in/cuda, which the lab writes when a driver is "loaded": `driver VERSION`, then a line
- * `gpu ADDRESS UUID NAME` for each GPU. No file: error 100. Another version than in the name of the file beside
+ * `gpu ADDRESS UUID NAME` for each GPU, and `switches` where the machine has NVSwitches: then the answer is 802 until a process
+ * nv-fabricmanager runs and the fault fabric-in-progress of this boot is over (NVIDIA's "Fabric Manager" User Guide). No file: error 100. Another version than in the name of the file beside
  * this library (libcuda.so.VERSION): 803.
  *
  * Faults: a line of /var/lib/t9k-gpu-lab/faults/cuda, `WHAT [ADDRESS]`. Without an address every GPU has it.
@@ -27,6 +28,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ptx.h"
@@ -34,7 +37,7 @@
 #define API __attribute__((visibility("default")))
 enum {
     SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100, INVALID_DEVICE = 101,
-    INVALID_CONTEXT = 201, NOT_FOUND = 500, DRIVER_MISMATCH = 803,
+    INVALID_CONTEXT = 201, NOT_FOUND = 500, NOT_READY = 802, DRIVER_MISMATCH = 803,
 };
 enum { MOST = 16, MOST_MEMORIES = 64, CONTEXT_FLAGS = 0x1f | 0x20 | 0x40 | 0x80 };
 
@@ -57,7 +60,7 @@ struct memory { uint64_t address; size_t size; char *host; };
 static struct gpu gpus[MOST];
 static struct memory memories[MOST_MEMORIES];
 static int gpu_count;
-static bool initialized;
+static bool initialized, switches;
 static struct context *current;
 
 static void take(int milliseconds) {
@@ -101,13 +104,48 @@ static void own_version(char *out, size_t size) {
     }
 }
 
+static const char *devices(void) {
+    return path("T9K_LAB_CUDA_DEVICES", "/run/gpu-stand-in/cuda");
+}
+
+static bool first_word(char *out, size_t size, const char *file) {
+    FILE *stream = fopen(file, "r");
+    bool read = stream && fgets(out, size, stream);
+    if (stream) fclose(stream);
+    if (read) out[strcspn(out, " \n")] = 0;
+    return read;
+}
+
+static bool manager_runs(void) {
+    char name[32];
+    bool found = false;
+    glob_t processes;
+    if (glob("/proc/[0-9]*/comm", 0, NULL, &processes)) return false;
+    for (size_t each = 0; each < processes.gl_pathc && !found; each++)
+        found = first_word(name, sizeof name, processes.gl_pathv[each]) && !strcmp(name, "nv-fabricmanage");
+    globfree(&processes);
+    return found;
+}
+
+/* The fault fabric-in-progress, as it was when the host booted: a number of seconds since then, or forever. */
+static bool fabric_is_slow(void) {
+    char file[512], word[32];
+    struct stat boot;
+    int folder = (int)(strrchr(devices(), '/') - devices());
+    snprintf(file, sizeof file, "%.*s/faults/fabric-in-progress", folder, devices());
+    if (!first_word(word, sizeof word, file)) return false;
+    snprintf(file, sizeof file, "%.*s/boot_id", folder, devices());
+    return !strcmp(word, "forever") || (!stat(file, &boot) && time(NULL) - boot.st_mtime < atoi(word));
+}
+
 static int read_devices(void) {
     char line[256], loaded[64] = "", own[64];
-    FILE *file = fopen(path("T9K_LAB_CUDA_DEVICES", "/run/gpu-stand-in/cuda"), "r");
-    gpu_count = 0;
+    FILE *file = fopen(devices(), "r");
+    gpu_count = 0, switches = false;
     while (file && fgets(line, sizeof line, file)) {
         struct gpu *gpu = &gpus[gpu_count];
         sscanf(line, "driver %63s", loaded);
+        switches |= !strcmp(line, "switches\n");
         if (gpu_count < MOST && sscanf(line, "gpu %31s %63s %63[^\n]", gpu->address, gpu->uuid, gpu->name) == 3) gpu_count++;
     }
     if (file) fclose(file);
@@ -145,6 +183,7 @@ API int cuInit(unsigned flags) {
     if ((error = read_devices())) return error;
     choose_visible();
     if (!gpu_count) return NO_DEVICE;
+    if (switches && (!manager_runs() || fabric_is_slow())) return NOT_READY;
     for (int each = 0; each < gpu_count; each++)
         if (fault(NULL, &gpus[each], true, &number)) return number;
     initialized = true;
