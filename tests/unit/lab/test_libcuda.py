@@ -168,3 +168,16 @@ def test_the_version_is_in_the_library_s_name(
     (folder / f"libcuda.so.{version}").symlink_to(cuda_library)
     (folder / "libcuda.so.1").symlink_to(f"libcuda.so.{version}")
     assert library.ask(INIT, LD_LIBRARY_PATH=str(folder)) == expected
+
+
+def test_debian_keeps_the_version_in_a_folder_of_its_own(library: Library, cuda_library: Path) -> None:
+    """Beside the link that dpkg-divert has put aside, which is no version."""
+    current = library.folder / "lib/nvidia/current"
+    current.mkdir(parents=True)
+    (current / "libcuda.so.535.261.03").touch()
+    (current / "libcuda.so.1.real").symlink_to("libcuda.so.535.261.03")
+    (current / "libcuda.so.1").symlink_to(cuda_library)
+    (library.folder / "lib/libcuda.so.1").symlink_to(current / "libcuda.so.1")
+    assert library.ask(INIT, LD_LIBRARY_PATH=str(library.folder / "lib")) == 803
+    library.devices.write_text("\n".join(["driver 535.261.03", *LINES]) + "\n")
+    assert library.ask(INIT, LD_LIBRARY_PATH=str(library.folder / "lib")) == 0
