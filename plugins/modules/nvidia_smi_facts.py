@@ -110,7 +110,8 @@ ansible_facts:
           description:
             - Everything a person must act on, one sentence each. These are a status other than V(ok), GPUs missing
               from the driver, uncorrected memory errors since the driver was loaded, memory to be retired or that could
-              not be, a recovery action that the driver asks for, and a change of the MIG mode that waits for a reset.
+              not be, a recovery action that the driver asks for, a change of the MIG mode that waits for a reset, and a GPU
+              that is not yet, or not well, in its NVSwitch fabric.
           returned: always
           type: list
           elements: str
@@ -185,6 +186,7 @@ ansible_facts:
           sample:
             - architecture: Hopper
               compute_mode: Default
+              compute_process_count: 0
               ecc_aggregate_corrected_count: 0
               ecc_aggregate_uncorrected_count: 0
               ecc_corrected_count: 0
@@ -192,6 +194,7 @@ ansible_facts:
               ecc_pending: true
               ecc_uncorrected_count: 0
               fabric_state: null
+              fabric_status: null
               gsp_enabled: true
               gsp_firmware_version: 580.159.04
               index: 0

@@ -32,3 +32,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     seed = config.getoption("--shuffle")
     if seed is not None:
         random.Random(seed).shuffle(items)
+
+
+@pytest.fixture(scope="session")
+def cuda_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lab's libcuda.so.1, built here."""
+    from tests.lab.hosts import cuda
+
+    return cuda.build(tmp_path_factory.mktemp("cuda") / "libcuda.so.1")

@@ -156,8 +156,8 @@ def player(module: ModuleType, fake: FakeApi, monkeypatch: pytest.MonkeyPatch) -
         ended.update(json.loads(json.dumps(result)))
         raise Ended
 
-    def fail(_module: Any, msg: str) -> None:
-        end(_module, failed=True, msg=msg)
+    def fail(_module: Any, msg: str, **more: Any) -> None:
+        end(_module, failed=True, msg=msg, **more)
 
     def play(check: bool = False, **options: Any) -> dict[str, Any]:
         arguments = {"host": fake.url, "api_key": "t", "_ansible_check_mode": check, **options}

@@ -39,3 +39,14 @@ def test_initramfs_was_really_rebuilt(host: Host) -> None:
     """update-initramfs works for the machine's kernel."""
     host.run_test("update-initramfs -u")
     assert "etc/modprobe.d/lab-gsp.conf" in host.check_output("lsinitramfs /boot/initrd.img-$(uname -r)")
+
+
+ASK = "python3 -c 'import ctypes; print(ctypes.CDLL(\"libcuda.so.1\").cuInit(0))'"
+
+
+@pytest.mark.parametrize(("fault", "answer"), [("", "0"), ("802", "802"), ("999 0000:18:00.0", "999"), ("719", "0")])
+def test_cuda_answers_as_it_is_told(host: Host, fault: str, answer: str) -> None:
+    host.run_test(f"mkdir -p /var/lib/t9k-gpu-lab/faults && echo '{fault}' > /var/lib/t9k-gpu-lab/faults/cuda")
+    said = host.check_output(ASK)
+    host.run_test("rm /var/lib/t9k-gpu-lab/faults/cuda")
+    assert said == answer

@@ -22,6 +22,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Want
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import facts as gsp_facts
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import verdict as gsp_decision
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe, systemd_unit
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import fabric as nvidia_fabric
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step, Steps
 
 NO_PERSISTENCE = "--no-persistence-mode"
@@ -66,6 +67,7 @@ def _present(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]
     gsp = list(_gsp_option(state, wanted, target))
     yield from gsp
     yield from _persistence(state, wanted, target)
+    yield from _fabric(state, wanted, target)
     yield from _initramfs(state, wanted, gsp)
 
 
@@ -152,6 +154,15 @@ def _hold(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
         yield Step(
             "hold", f"held, but no hold is wanted: {', '.join(sorted(held & holding))}", data={"state": "unheld"}
         )
+
+
+def _fabric(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
+    """The package of fabric manager does not enable its service everywhere, and without it no CUDA program runs."""
+    if state.fabric.kind is None or wanted.fabric_manager == "absent" or state.fabric.enabled:
+        return
+    runs = target.packages is None and state.kernel_module.version == target.driver_version
+    reason = f"{nvidia_fabric.SERVICE} does not start at boot, and this machine has an {state.fabric.kind} fabric"
+    yield Step("fabric", reason, data={"start": runs})
 
 
 def gsp_verdict(state: NodeState, wanted: Wanted, target: Target) -> gsp_decision.Verdict:

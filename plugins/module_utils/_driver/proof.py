@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import verdict as gsp_verdict
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import fabric as nvidia_fabric
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import health as nvidia_health
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import ERROR, Fault
 
@@ -23,7 +24,9 @@ def faults(state: NodeState, wanted: Wanted) -> tuple[Fault, ...]:
     health = nvidia_health.judge(state.pci, state.kernel_module, state.smi)
     if not state.smi.gpus:
         return health  # nothing else can be told of a driver that does not answer
-    return (*health, *_versions(state), *_persistence(state, wanted))
+    ours = wanted.fabric_manager != "absent"
+    fabric = nvidia_fabric.judge(state.fabric, state.kernel_module.version, state.smi.gpus, ours)
+    return (*health, *_versions(state), *_persistence(state, wanted), *fabric)
 
 
 def gsp_faults(verdict: gsp_verdict.Verdict, wanted: Wanted) -> tuple[Fault, ...]:

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
@@ -20,9 +20,11 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed a
 from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text, under
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import facts as gsp_facts
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe, systemd_unit
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import fabric as nvidia_fabric
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import pci as nvidia_pci
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import proc as nvidia_proc
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import smi as nvidia_smi
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as driver_versions
 
 PERSISTENCED = "nvidia-persistenced.service"
 _OUR_FILES = (*driver_files.OURS, driver_files.CORDON_MARK)
@@ -72,6 +74,7 @@ class NodeState:
     modprobe_mtime: float | None
     files: dict[str, str | None]
     foreign_driver: str | None
+    fabric: nvidia_fabric.Fabric = field(default_factory=nvidia_fabric.Fabric)
 
     @property
     def gpus(self) -> tuple[nvidia_pci.PciDevice, ...]:
@@ -112,7 +115,12 @@ def read(run: Run, smi_timeout_s: int, root: str = "/") -> NodeState | None:
         modprobe_mtime=_newest(under(root, path) for path in (modprobe.BLACKLIST_PATH, gsp_facts.DEFAULT_PATH)),
         files={path: read_text(under(root, path)) for path in _OUR_FILES},
         foreign_driver=driver_foreign.origin(root, packages, kernel_module, system.kernel_release),
+        fabric=nvidia_fabric.read(pci, _versions(packages), root),
     )
+
+
+def _versions(packages: Iterable[debian_dpkg.Package]) -> dict[str, str | None]:
+    return {package.name: driver_versions.driver_version(package.version) for package in packages if package.installed}
 
 
 def _system(root: str) -> System:

@@ -88,7 +88,9 @@ def flavour_of(driver: InstalledDriver, state: NodeState, wanted: Wanted) -> str
 
 def wants_fabric_manager(state: NodeState, wanted: Wanted) -> bool:
     """Tell whether it is wanted: one that is installed already must move with the driver, wherever it is."""
-    there = bool(state.nvswitches) or (state.driver is not None and state.driver.fabric_manager_version is not None)
+    there = bool(state.nvswitches or state.fabric.kind) or (
+        state.driver is not None and state.driver.fabric_manager_version is not None
+    )
     return wanted.fabric_manager == "present" or (wanted.fabric_manager == "auto" and there)
 
 

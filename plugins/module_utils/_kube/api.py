@@ -49,12 +49,14 @@ class Retry:
         return pause * random.uniform(0.75, 1.25)
 
 
-def _worth_retrying(method: str, status_code: int, body: bytes) -> bool:
+def _worth_retrying(method: str, status_code: int, body: bytes, sent: bytes | None) -> bool:
     if status_code in (429, 503):
         return True
     if method == "POST":  # it may have been done in spite of the answer
         return False
     if status_code == 409:
+        if b'"resourceVersion"' in (sent or b""):
+            return False
         status = status_of(body)
         return status.get("reason") == "Conflict" and not owned_by_another(status)
     return status_code in (500, 502, 504)
@@ -110,6 +112,8 @@ class Api:
             asked = {**asked, "continue": token}
 
     def merge_patch(self, path: str, body: dict[str, Any], metadata_only: bool = False) -> Any:
+        """Change the fields in ``body``. With a ``resourceVersion`` in it, only the object as it was read: a conflict is then
+        the answer, not something to try again."""
         accept = _METADATA.format("PartialObjectMetadata") if metadata_only else "application/json"
         return self._json("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, MERGE, accept)
 
@@ -127,6 +131,12 @@ class Api:
 
     def create(self, path: str, body: dict[str, Any]) -> Any:
         return self._json("POST", path, {"fieldManager": FIELD_MANAGER}, body, "application/json")
+
+    def evict(self, namespace: str, name: str, body: dict[str, Any], dry_run: bool = False) -> Any:
+        """Ask the Eviction API once: a budget's refusal (429) is for the caller, who knows until when to ask again."""
+        query = {"fieldManager": FIELD_MANAGER, **({"dryRun": "All"} if dry_run else {})}
+        path = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction"
+        return self._json("POST", path, query, body, "application/json", attempts=1)
 
     def delete(self, path: str) -> bool:
         """Delete an object; False if there was nothing to delete."""
@@ -146,18 +156,21 @@ class Api:
         body: Any = None,
         content_type: str | None = None,
         accept: str = "application/json",
+        attempts: int | None = None,
     ) -> Any:
         target = path + (f"?{urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body).encode()
-        return json.loads(self._answer(method, target, data, content_type, accept))
+        return json.loads(self._answer(method, target, data, content_type, accept, attempts or self._retry.attempts))
 
-    def _answer(self, method: str, target: str, data: bytes | None, content_type: str | None, accept: str) -> bytes:
+    def _answer(
+        self, method: str, target: str, data: bytes | None, content_type: str | None, accept: str, attempts: int
+    ) -> bytes:
         import urllib3
 
         attempt = 0
         while True:
             attempt += 1
-            last = attempt >= (self._retry.attempts if self._answered else self._retry.attempts_before_first_answer)
+            last = attempt >= (attempts if self._answered else self._retry.attempts_before_first_answer)
             try:
                 response = self._send(method, target, data, content_type, accept)
             except urllib3.exceptions.SSLError as error:
@@ -169,7 +182,7 @@ class Api:
                 continue
             if response.status < 300:
                 return bytes(response.data)
-            if attempt >= self._retry.attempts or not _worth_retrying(method, response.status, response.data):
+            if attempt >= attempts or not _worth_retrying(method, response.status, response.data, data):
                 raise refused(f"{method} {target}", self.server, response.status, response.data, attempt)
             self._sleep(self._retry.pause_s(attempt, response.headers.get("Retry-After")))
 

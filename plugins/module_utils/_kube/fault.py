@@ -27,10 +27,20 @@ _NEXT = {
 class ApiFault(GpuError):  # noqa: N818 - a fault, like GpuError's others
     """A request that the API server refused or that never reached it (``status`` 0)."""
 
-    def __init__(self, wanted: str, found: str, where: str, next_step: str, status: int = 0, reason: str = "") -> None:
+    def __init__(
+        self,
+        wanted: str,
+        found: str,
+        where: str,
+        next_step: str,
+        status: int = 0,
+        reason: str = "",
+        causes: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         super().__init__(wanted, found, where, next_step)
         self.status = status
         self.reason = reason
+        self.causes = causes  # (reason, message) as the API server details them
 
     @property
     def not_found(self) -> bool:
@@ -52,8 +62,11 @@ def status_of(body: bytes) -> dict[str, Any]:
 
 def owned_by_another(status: dict[str, Any]) -> bool:
     """Tell whether a server-side apply was refused because another manager owns the field: trying again cannot help."""
-    causes = (status.get("details") or {}).get("causes") or []
-    return any(cause.get("reason") == "FieldManagerConflict" for cause in causes)
+    return any(cause.get("reason") == "FieldManagerConflict" for cause in _causes(status))
+
+
+def _causes(status: dict[str, Any]) -> list[dict[str, Any]]:
+    return (status.get("details") or {}).get("causes") or []
 
 
 def _next_step(status_code: int, message: str) -> str:
@@ -76,7 +89,8 @@ def refused(request: str, server: str, status_code: int, body: bytes, attempts: 
     tried = f" after {attempts} attempts" if attempts > 1 else ""
     reason = status.get("reason") or ""
     found = f"HTTP {status_code} {reason}".rstrip() + f"{tried}: {said}"
-    return ApiFault(request, found, f"API server {server}", _next_step(status_code, said), status_code, reason)
+    where, causes = f"API server {server}", tuple((c.get("reason", ""), c.get("message", "")) for c in _causes(status))
+    return ApiFault(request, found, where, _next_step(status_code, said), status_code, reason, causes)
 
 
 def unreachable(request: str, server: str, error: Exception, attempts: int, tls: bool) -> ApiFault:

@@ -65,8 +65,10 @@ class Gpu:
     virtualization_mode: str | None
     recovery_action: str | None
     fabric_state: str | None
+    fabric_status: str | None
     compute_mode: str | None
     process_count: int | None
+    compute_process_count: int | None
     utilization_percent: int | None
     temperature_c: int | None
     power_draw_w: float | None
@@ -121,8 +123,10 @@ def read_gpu(index: int, gpu: Element) -> Gpu:
         virtualization_mode=text(gpu, "gpu_virtualization_mode/virtualization_mode"),
         recovery_action=text(gpu, "gpu_recovery_action"),
         fabric_state=text(gpu, "fabric/state"),
+        fabric_status=_fabric_status(gpu),
         compute_mode=text(gpu, "compute_mode"),
         process_count=_process_count(gpu),
+        compute_process_count=_process_count(gpu, computing=True),
         utilization_percent=whole(gpu, "utilization/gpu_util", "%"),
         temperature_c=whole(gpu, "temperature/gpu_temp", "C"),
         power_draw_w=_power(gpu, "power_draw", "instant_power_draw", "average_power_draw"),
@@ -165,11 +169,19 @@ def _ecc_count(gpu: Element, lifetime: str, corrected: bool) -> int | None:
     return sum(known) if known else None
 
 
-def _process_count(gpu: Element) -> int | None:
+def _fabric_status(gpu: Element) -> str | None:
+    """Return ``Success`` or the error's words, "Unknown Error" among them, which elsewhere means that nothing is known."""
+    raw = gpu.findtext("fabric/status")
+    return "Unknown Error" if bare(raw) == "unknown error" else text(gpu, "fabric/status")
+
+
+def _process_count(gpu: Element, computing: bool = False) -> int | None:
+    """Types are C (compute), G (graphics), C+G, and M+C for a client of MPS."""
     processes = gpu.find("processes")
     if processes is None or (processes.text or "").strip():
         return None
-    return len(processes.findall("process_info"))
+    types = [process.findtext("type") or "" for process in processes.findall("process_info")]
+    return len([each for each in types if "C" in each or not computing])
 
 
 def _power(gpu: Element, *names: str) -> float | None:

@@ -45,13 +45,18 @@ class GpuId:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something a person must act on. ``code`` is stable; ``gpu`` is None where it is the driver's or the node's."""
+    """Something a person must act on. ``code`` is stable; ``gpu`` is None where it is the driver's or the node's.
+
+    ``hardware``: of one GPU, whatever the driver. ``may_pass``: by itself, as while a driver starts.
+    """
 
     code: str
     severity: str
     evidence: str
     remedy: str
     gpu: GpuId | None = None
+    hardware: bool = False
+    may_pass: bool = False
 
     @property
     def key(self) -> tuple[str, str | int | None]:
@@ -72,7 +77,7 @@ class Fault:
         gpu = told.get("gpu")
         code, severity, evidence, remedy = (str(told.get(key)) for key in ("code", "severity", "evidence", "remedy"))
         who = GpuId(**{key: gpu.get(key) for key in GpuId.__dataclass_fields__}) if gpu else None
-        return cls(code, severity, evidence, remedy, who)
+        return cls(code, severity, evidence, remedy, who, told.get("hardware") is True, told.get("may_pass") is True)
 
 
 def judge(devices: Iterable[PciDevice], module: KernelModule, report: SmiReport) -> tuple[Fault, ...]:

@@ -3,7 +3,7 @@
 """Collect a node's facts for the report, from what a play knows of its host.
 
 Later sources win: the local fact file, the role driver's plan, gathered facts, ``nvidia_smi_facts``, the peer-to-peer
-test, the cluster's Node, and the variable ``gpu_report_node``.
+test, the check that GPUs compute, the cluster's Node, and the variable ``gpu_report_node``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ LOCAL_FACT = "t9k_gpu"
 OVERRIDE = "gpu_report_node"
 #: Where the role gpu_validate leaves what nvidia_p2p_test returned.
 P2P = "gpu_validate_p2p"
+#: Where the roles gpu_validate and driver leave what nvidia_cuda_check returned.
+COMPUTE = ("gpu_validate_compute", "__driver_compute")
 
 _NESTED = ("driver", "cluster")
 _LABELS = ("nvidia.com/", "tensorstack.dev/")
@@ -40,6 +42,7 @@ def collect(
         _system(facts),
         _smi(mapping(facts.get("nvidia_smi"))),
         {"p2p": variables[P2P]} if mapping(variables.get(P2P)) else {},
+        next((_compute(mapping(variables[name])) for name in COMPUTE if mapping(variables.get(name))), {}),
         {"cluster": cluster(cluster_node)} if cluster_node else {},
         mapping(variables.get(OVERRIDE)),
     ):
@@ -85,6 +88,11 @@ def _smi(smi: Mapping[str, Any]) -> dict[str, Any]:
             "kernel_modules": module.get("kernel_modules"),
         },
     }
+
+
+def _compute(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what ``nvidia_cuda_check`` returned; a task that was skipped left something else."""
+    return {"compute": told["gpus"], "health": told.get("health")} if items(told.get("gpus")) else {}
 
 
 def cluster(node: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def _node(facts: Mapping[str, Any]) -> dict[str, Any]:
         "steps": [{"name": name, "reason": reason} for name, reason in row.steps],
         "problems": list(row.problems),
         "held_packages": None if row.held_packages is None else list(row.held_packages),
-        "gpus": [_gpu(mapping(gpu), position) for position, gpu in enumerate(items(facts.get("gpus")))],
+        "gpus": [_gpu(mapping(gpu), position, facts) for position, gpu in enumerate(items(facts.get("gpus")))],
         "labels": {str(k): str(v) for k, v in sorted(mapping(mapping(facts.get("cluster")).get("labels")).items())},
         "links": links if links and all(len(line) == count for line in links) else [],
         "p2p_verdict": test.get("verdict"),
@@ -93,13 +93,16 @@ def _node(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _gpu(gpu: Mapping[str, Any], position: int) -> dict[str, Any]:
+def _gpu(gpu: Mapping[str, Any], position: int, facts: Mapping[str, Any]) -> dict[str, Any]:
+    checks = (mapping(check) for check in items(facts.get("compute")))
+    check = next((check for check in checks if check.get("uuid") and check["uuid"] == gpu.get("uuid")), mapping(None))
     problems = [fault.evidence for fault in judge_gpu(Gpu.of(gpu, position))]
     kept = {key: gpu.get(key) for key in _GPU_KEYS}
     return {
         **kept,
         "index": gpu.get("index", position),
         "model": short_model(gpu.get("product_name")),
+        "compute": {key: check.get(key) for key in ("status", "message", "error", "seconds")} if check else None,
         "problems": problems,
     }
 

@@ -40,9 +40,7 @@ SERVICE = """\
 Description={what} (stand-in)
 
 [Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/bin/true
+ExecStart={program}
 
 [Install]
 WantedBy=multi-user.target
@@ -91,6 +89,8 @@ def _library(stem: str, version: str) -> dict[str, str]:
     if stem == "libnvidia-compute":
         files[f"{LIB}/libnvidia-ml.so.{version}"] = "stand-in of a library\n"
         files[f"{LIB}/libnvidia-ml.so.1"] = f"->libnvidia-ml.so.{version}"
+        files[f"{LIB}/libcuda.so.{version}"] = f"{STAND_IN}/libcuda.so"
+        files[f"{LIB}/libcuda.so.1"] = f"->libcuda.so.{version}"
     return files
 
 
@@ -121,11 +121,17 @@ def of_other(name: str) -> Contents:
     if name == "dkms":
         return Contents({"usr/sbin/dkms": f"{STAND_IN}/dkms"})
     if name.startswith("nvidia-fabricmanager"):
-        service = SERVICE.format(what="NVIDIA fabric manager service")
-        program = "#!/bin/sh\necho 'stand-in of the fabric manager'\n"
+        service = SERVICE.format(what="NVIDIA fabric manager service", program="/usr/bin/nv-fabricmanager")
+        program = "#!/bin/sh\n# stand-in: a process of this name\nwhile :; do sleep 3600; done\n"
         return Contents(
             {"lib/systemd/system/nvidia-fabricmanager.service": service, "usr/bin/nv-fabricmanager": program}
         )
     if name.startswith("nvidia-imex"):
-        return Contents({"lib/systemd/system/nvidia-imex.service": SERVICE.format(what="NVIDIA IMEX service")})
+        return Contents(
+            {
+                "lib/systemd/system/nvidia-imex.service": SERVICE.format(
+                    what="NVIDIA IMEX service", program="/bin/sleep infinity"
+                )
+            }
+        )
     return Contents()

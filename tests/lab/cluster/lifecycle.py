@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from tests.lab import spec
-from tests.lab.cluster import control_plane, memory, nodes, processes, tools, tools_go
+from tests.lab.cluster import control_plane, kubelet_stand_in, memory, nodes, processes, tools, tools_go
 from tests.lab.cluster.api import Api
 from tests.lab.cluster.processes import Process
 from tests.lab.log import LabError, say
@@ -20,6 +20,7 @@ from tests.lab.state import Lab, locked
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 OPERATOR = "operator_stand_in"
+KUBELET = "kubelet_stand_in"
 _FIRST = ("etcd", "kube-apiserver")
 
 
@@ -47,7 +48,12 @@ def up(lab: Lab, arguments: argparse.Namespace) -> None:
         _apply_crds(api, wanted.cluster.crds)
         nodes.reconcile(api, every, tools_go.required("k8s.io/kubernetes"), state["ports"]["kwok"])
         nodes.wait_ready(api, every, lambda: _check_alive(lab, state, commands))
-        _start(lab, state, {OPERATOR: [sys.executable, "-m", f"tests.lab.cluster.{OPERATOR}", "--name", lab.name]})
+        stand_ins = [OPERATOR]
+        if kubelet_stand_in.wanted(lab):
+            kubelet_stand_in.StandIn(api, lab).round()
+            stand_ins.append(KUBELET)
+        for name in stand_ins:
+            _start(lab, state, {name: [sys.executable, "-m", f"tests.lab.cluster.{name}", "--name", lab.name]})
     spent = time.monotonic() - began
     say(f"{lab.name}: {len(every)} nodes Ready after {spent:.1f} s; kubeconfig {lab.kubeconfig}")
 

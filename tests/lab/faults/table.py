@@ -44,6 +44,10 @@ HOST = (
         *("smi", "hang, no-devices or malformed", r"hang|no-devices|malformed", "at once"),
         "`nvidia-smi` never answers, finds no device, or ends in the middle of its document",
     ),
+    Fault(
+        *("cuda", "WHAT [ADDRESS]", r"(\d+|wrong|hang|crash)( [\da-f:.]+)?", "at once"),
+        "`libcuda.so.1`: this error (802, 100 and their like at once, 719 and its like from a kernel), a wrong bit, no answer, or a crash",
+    ),
     Fault("sriov", "COUNT", r"\d+", "boot", "the first GPU has so many virtual functions on the PCI bus"),
 )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.lab import spec
 from tests.lab.archive import host as archive
-from tests.lab.hosts import machine, podman
+from tests.lab.hosts import cuda, machine, podman
 from tests.lab.log import say
 from tests.lab.state import cache, locked
 
@@ -107,6 +107,7 @@ def content(system: str) -> tuple[dict[str, bytes], bytes]:
     files = {f"{place}/hardware.py": (stand_ins / "hardware.py").read_bytes()}
     for program in ("boot", "nvidia-smi", "nvidia-persistenced", "dkms", "dmesg"):
         files[f"{place}/{program}"] = (stand_ins / f"{program.replace('-', '_')}.py").read_bytes()
+    files[f"{place}/libcuda.so"] = cuda.library()
     for unit in stand_ins.glob("*.service"):
         files[f"etc/systemd/system/{unit.name}"] = unit.read_bytes()
     for capture in sorted({profile["capture"] for profile in spec.profiles().values() if "capture" in profile}):

@@ -21,6 +21,7 @@ NEEDED = {
     "ssh-keygen": "openssh-client",
     "gpg": "gpg",
     "gpg-agent": "gpg-agent",
+    "gcc": "build-essential",
 }
 ELSEWHERE = {"netavark": "/usr/lib/podman/netavark"}  # not on PATH
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"

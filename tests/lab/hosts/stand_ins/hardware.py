@@ -21,6 +21,7 @@ FAULTS = Path("/var/lib/t9k-gpu-lab/faults")
 #: What was in FAULTS when the host booted: a GPU that falls off the bus does not come back while the host is up.
 BOOTED_WITH = STATE / "faults"
 KERNEL_LOG = STATE / "kernel-log"
+CUDA_DEVICES = STATE / "cuda"  # those of libcuda.so.1
 PERSISTENCED_PID = Path("/run/nvidia-persistenced/nvidia-persistenced.pid")
 BUSES = ("18", "3b", "5e", "86", "af", "d8", "e1", "f1")
 CUDA = {"515": "11.7", "525": "12.0", "535": "12.2", "550": "12.4", "570": "12.8", "580": "13.0"}

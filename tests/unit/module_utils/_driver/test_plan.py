@@ -22,6 +22,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Want
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import verdict as gsp_verdict
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import DEFAULT_PATH
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.fabric import Fabric
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
 WANTED = Wanted(drain="never")
@@ -126,6 +127,30 @@ def test_the_daemon_is_not_restarted_between_an_installation_and_its_reboot() ->
     )
     steps = driver_plan.plan(changed(persistenced=edited), WANTED, target("535.54.03"))
     assert [step.data for step in steps if step.name == "persistence"] == [{"restart": False}]
+
+
+@pytest.mark.parametrize(
+    ("fabric", "manager", "packages", "data"),
+    [
+        (Fabric("NVSwitch"), "auto", False, {"start": True}),
+        (Fabric("NVLink 5"), "present", False, {"start": True}),
+        (Fabric("NVSwitch"), "auto", True, {"start": False}),  # the module it speaks to comes with the reboot
+        (Fabric("NVSwitch", enabled=True), "auto", False, None),
+        (Fabric("NVSwitch"), "absent", False, None),
+        (Fabric(), "auto", False, None),
+    ],
+)
+def test_fabric_manager_is_enabled(fabric: Fabric, manager: str, packages: bool, data: dict[str, bool] | None) -> None:
+    """On a machine that has a fabric, and only there. Nothing is disturbed by it."""
+    steps = driver_plan.plan(changed(fabric=fabric), replace(WANTED, fabric_manager=manager), target(packages=packages))
+    assert [step.data for step in steps if step.name == "fabric"] == ([data] if data else [])
+    assert not any(step.disturbs for step in steps if step.name == "fabric")
+
+
+def test_fabric_manager_waits_for_the_module_of_its_version() -> None:
+    state = changed(fabric=Fabric("NVSwitch"), kernel_module=replace(FINISHED.kernel_module, version="525.105.17"))
+    steps = driver_plan.plan(state, WANTED, target(packages=False))
+    assert [(step.name, step.data.get("start")) for step in steps if step.name != "reboot"] == [("fabric", False)]
 
 
 def broken(status: str, flag: str = "ok") -> NodeState:

@@ -13,6 +13,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.proof import fault
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import smi as nvidia_smi
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.fabric import Fabric
 
 V525 = "525.147.05"
 SOUND = finished_node(V525)
@@ -54,6 +55,10 @@ def driver(**fields: Any) -> NodeState:
         (replace(SOUND, driver=None), Wanted(), []),
         (bare_node(), Wanted(), [("smi_not_installed", "libnvidia-ml is not installed")]),
         (bare_node(), Wanted(state="absent"), []),
+        (gpu(fabric_state="In Progress"), Wanted(), [("fabric_incomplete", "fabric state is In Progress")]),
+        (gpu(fabric_state="In Progress"), Wanted(fabric_manager="absent"), [("fabric_incomplete", "802")]),
+        (replace(SOUND, fabric=Fabric("NVSwitch", True)), Wanted(), [("fabric_manager_not_running", "no fabric manager")]),
+        (replace(SOUND, fabric=Fabric("NVSwitch", True)), Wanted(fabric_manager="absent"), []),
         (gpu(recovery_action="Reboot", ecc_uncorrected_count=1, persistence_enabled=False), Wanted(),
          [("ecc_uncorrected", "1 uncorrected"), ("recovery_action", "Reboot"), ("persistence_off", "GPU 0")]),
     ],

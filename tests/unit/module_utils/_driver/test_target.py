@@ -29,6 +29,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import I
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import NoSuchBranchError
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Source, Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.fabric import Fabric
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.pci import PciDevice
 
 V525 = "525.147.05"
@@ -141,6 +142,12 @@ def test_debian_has_no_server_family() -> None:
 )  # fmt: skip
 def test_wants_fabric_manager(asked: str, pci: tuple[PciDevice, ...], expected: bool) -> None:
     assert driver_target.wants_fabric_manager(replace(BARE, pci=pci), Wanted(fabric_manager=asked)) is expected
+
+
+def test_nvlink_5_wants_fabric_manager_too() -> None:
+    """Such a machine shows no NVSwitch on its PCI bus."""
+    state = replace(BARE, fabric=Fabric("NVLink 5"))
+    assert driver_target.wants_fabric_manager(state, Wanted()) is True
 
 
 JAMMY = Entry(("http://mirror.internal/ubuntu",), ("jammy",), ("main",))

@@ -49,6 +49,7 @@ def edited(*changes: tuple[str, str]) -> nvidia_smi.SmiReport:
 REPORTS = [
     # folder, schema, driver, CUDA, GPUs, status
     (CAPTURE, "v13", "580.159.04", "13.0", 1, "ok"),
+    ("h100-cuda-check", "v13", "580.159.04", "13.0", 1, "ok"),
     ("derived-a40-x7-525", "v12", "525.147.05", "12.0", 7, "ok"),
     ("derived-a100-mig-535", "v12", "535.183.06", "12.2", 1, "ok"),
     ("derived-t4-v11-515", "v11", "515.105.01", "11.7", 1, "ok"),
@@ -116,8 +117,10 @@ def test_the_capture() -> None:
             virtualization_mode="Pass-Through",
             recovery_action="None",
             fabric_state=None,
+            fabric_status=None,
             compute_mode="Default",
             process_count=0,
+            compute_process_count=0,
             utilization_percent=0,
             temperature_c=41,
             power_draw_w=133.87,
@@ -152,6 +155,7 @@ VALUES = [
     ("derived-v100-x2-v10-470", 1, "remapped_rows_pending", None),
     ("derived-v100-x2-v10-470", 0, "process_count", 0),
     ("derived-v100-x2-v10-470", 1, "process_count", 2),
+    ("h100-cuda-check", 0, "compute_process_count", 1),
     ("derived-v100-x2-v10-470", 0, "power_draw_w", 25.61),
     ("derived-v100-x2-v10-470", 0, "power_limit_w", 250.0),
     ("derived-gtx1080-nodtd-418", 0, "architecture", "Pascal"),
@@ -403,6 +407,27 @@ def test_a_foreign_root_is_refused() -> None:
 def test_a_process_may_be_named_anything(name: str) -> None:
     process = f"<processes><process_info><pid>1</pid><process_name>{name}</process_name></process_info>"
     assert edited(("<processes>", process)).gpus[0].process_count == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "expected"),
+    [
+        ("Completed", "Success", ("Completed", "Success")),
+        ("In Progress", "N/A", ("In Progress", None)),
+        ("Completed", "Unknown Error", ("Completed", "Unknown Error")),
+        ("N/A", "N/A", (None, None)),
+    ],
+)
+def test_fabric(state: str, status: str, expected: tuple[str | None, str | None]) -> None:
+    was = "<state>N/A</state>\n\t\t\t<status>N/A</status>"
+    gpu = edited((was, f"<state>{state}</state><status>{status}</status>")).gpus[0]
+    assert (gpu.fabric_state, gpu.fabric_status) == expected
+
+
+@pytest.mark.parametrize(("kind", "computes"), [("C", 1), ("G", 0), ("C+G", 1), ("M+C", 1)])
+def test_which_processes_compute(kind: str, computes: int) -> None:
+    gpu = edited(("<processes>", f"<processes><process_info><type>{kind}</type></process_info>")).gpus[0]
+    assert (gpu.process_count, gpu.compute_process_count) == (1, computes)
 
 
 @settings(max_examples=150, deadline=None)

@@ -61,6 +61,25 @@ def test_sources_in_their_order() -> None:
     }
 
 
+CHECK = {"uuid": "GPU-1", "status": "ok"}
+PROVED = {"gpus": [CHECK], "health": [HOT], "proved": True}
+
+
+@pytest.mark.parametrize(
+    ("variables", "compute", "health"),
+    [
+        ({"gpu_validate_compute": PROVED}, [CHECK], [HOT]),
+        ({"__driver_compute": PROVED}, [CHECK], [HOT]),
+        ({"gpu_validate_compute": PROVED, "__driver_compute": {"gpus": [], "health": []}}, [CHECK], [HOT]),
+        ({"__driver_compute": {"skipped": True}}, None, None),
+        ({"__driver_compute": "odd"}, None, None),
+    ],
+)
+def test_what_was_computed(variables: dict[str, Any], compute: Any, health: Any) -> None:
+    node = collect("a", variables)
+    assert (node.get("compute"), node.get("health")) == (compute, health)
+
+
 def test_a_host_without_gpus_has_no_fault() -> None:
     smi = {"pci_gpus": [], "gpus": [], "health": [HOT], "status": "not_installed"}
     node = collect("a", {"ansible_facts": {"nvidia_smi": smi}})

@@ -36,6 +36,15 @@ def test_a_node_with_everything() -> None:
     assert row["state"] == "ok" and row["gsp_enabled"] is True and row["persistence_enabled"] is None
     assert row["labels"] == {"a": "1", "b": "2"} and row["p2p_verdict"] == "ok"
     assert row["gpus"][0]["model"] == "H200" and row["gpus"][0]["problems"] == []
+    assert row["gpus"][0]["compute"] is None
+
+
+@pytest.mark.parametrize("uuid", ["GPU-1", "GPU-2", None])
+def test_a_gpu_has_its_own_check(uuid: str | None) -> None:
+    check = {"uuid": uuid, "status": "failed", "message": "why", "error": {"number": 719}, "seconds": None, "index": 0}
+    (row,) = model({**NODE, "compute": [check]})["nodes"]
+    told = {key: check[key] for key in ("status", "message", "error", "seconds")}
+    assert row["gpus"][0]["compute"] == (told if uuid == "GPU-1" else None)
 
 
 def test_summary() -> None:
@@ -124,6 +133,8 @@ def test_a_damaged_older_report_does_no_harm(damaged: dict[str, Any]) -> None:
     "odd",
     [
         {"gpus": [None, 7, "x"]},
+        {"compute": [None, 7, {"uuid": "GPU-1"}]},
+        {"compute": "x"},
         {"gpus": "x", "driver": "y", "cluster": 3, "plan": [], "p2p": "z", "topology": 1},
         {"p2p": {"reasons": ["x", {"pair": ["<", 1]}, {"pair": [0, 1]}], "matrices": {"m": [[1, "2", None], "x"]}}},
         {"topology": {"gpus": ["GPU0", "GPU1"], "links": [["X"], 7]}},

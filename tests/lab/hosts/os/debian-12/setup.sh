@@ -9,3 +9,4 @@ divert() { # path, package, stand-in
 }
 divert /usr/bin/nvidia-persistenced nvidia-persistenced nvidia-persistenced
 divert /usr/lib/nvidia/current/nvidia-smi nvidia-smi nvidia-smi
+divert /usr/lib/x86_64-linux-gnu/nvidia/current/libcuda.so.1 libcuda1 libcuda.so

@@ -1,0 +1,24 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Say how a node shall be emptied: the module's options as one frozen value. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What may go, and what must not. The words are those of ``kubectl drain``."""
+
+    mode: str = "all"
+    force: bool = False
+    ignore_daemonsets: bool = True
+    delete_emptydir_data: bool = True
+    grace_period: int = -1
+
+    @classmethod
+    def of(cls, params: dict[str, Any]) -> Wanted:
+        """Take the fields from module parameters; unknown keys are the module's own business."""
+        return cls(**{key: params[key] for key in cls.__dataclass_fields__ if params.get(key) is not None})

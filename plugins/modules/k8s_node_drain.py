@@ -1,0 +1,224 @@
+#!/usr/bin/python
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: k8s_node_drain
+short_description: Empty a Kubernetes node for a change of its GPU driver, and let pods in again
+version_added: 0.2.0
+description:
+  - With O(state=drained), looks at every pod of the node before anything is changed. If one of them cannot be evicted, that is
+    one error with the names of all, and nothing is gone. Otherwise cordons the node, evicts through the Eviction API, asks again while
+    a PodDisruptionBudget refuses, and waits until every pod is really gone.
+  - A deadline that passes is a failure. It names the pods that are left with their owners, budgets and finalizers, and the node goes
+    back to what it was.
+  - Then sends the GPU Operator's operands away by the operator's own labels (V(nvidia.com/gpu.deploy.*)), since they hold the GPUs.
+  - Notes all this in the annotation V(gpu.t9k.io/cordon) of the node. A cordon by anybody else is never undone, also not after
+    an interrupted run. A tool at work on the node (the operator's upgrade controller, kured, NVSentinel) is respected and named.
+  - With O(state=uncordoned), brings the operands back, waits until the node is Ready since the host's boot and offers as many GPUs as
+    before, and uncordons it, if it was this module that cordoned it.
+author: t9k.gpu maintainers (@t9k)
+extends_documentation_fragment: t9k.gpu.kube
+attributes:
+  check_mode:
+    description: Looks at the node and its pods and says which would go; the API server is asked by evictions that are not carried out.
+    support: full
+  diff_mode:
+    description: Shows the pods that go.
+    support: full
+options:
+  name:
+    description: The node's name in the cluster.
+    type: str
+    required: true
+  state:
+    description: Whether the node shall be empty for a change, or take pods again.
+    type: str
+    choices: [drained, uncordoned]
+    default: drained
+  reason:
+    description: Why, for whoever finds the node cordoned.
+    type: str
+    default: a change of the GPU driver
+  boot_id:
+    description:
+      - The host's V(/proc/sys/kernel/random/boot_id). The node must report it, or it is refused, since it is another host's.
+      - Without O(boot_id) and O(machine_id) the question is not asked.
+    type: str
+    default: ""
+  machine_id:
+    description: The host's V(/etc/machine-id), which counts where the kubelet has not reported since the host's boot.
+    type: str
+    default: ""
+  mode:
+    description:
+      - V(all) evicts every pod, V(gpu_pods) only those that may hold a GPU.
+      - A pod may hold one by a resource V(nvidia.com/*), a resource claim, the runtime class V(nvidia), or V(NVIDIA_VISIBLE_DEVICES).
+    type: str
+    choices: [all, gpu_pods]
+    default: all
+  force:
+    description: Whether pods that nothing would make again are deleted.
+    type: bool
+    default: false
+  ignore_daemonsets:
+    description: Whether pods of DaemonSets stay where they are; otherwise they are a reason to refuse.
+    type: bool
+    default: true
+  delete_emptydir_data:
+    description: Whether pods with an emptyDir are evicted, which loses its data; otherwise they are a reason to refuse.
+    type: bool
+    default: false
+  grace_period:
+    description: Seconds that each pod has to end, V(-1) for its own.
+    type: int
+    default: -1
+  timeout:
+    description: Seconds within which every pod must be gone, or (O(state=uncordoned)) the node back.
+    type: int
+    default: 900
+  jobs_selector:
+    description: Label selector of pods that may finish by themselves, while the node takes no others.
+    type: str
+    default: ""
+  jobs_timeout:
+    description: Seconds that they have for it. They are not evicted after that; the drain fails.
+    type: int
+    default: 3600
+  hold:
+    description: Seconds after which a run on another machine may take the node over, if this one was killed.
+    type: int
+    default: 7200
+notes:
+  - Needs V(get) and V(patch) on V(nodes), V(list) on V(pods), V(create) on V(pods/eviction), V(get) on V(daemonsets.apps) and on
+    V(poddisruptionbudgets.policy).
+  - A static pod stays, since its kubelet makes it; so does a finished pod, which holds nothing.
+"""
+
+EXAMPLES = r"""
+- name: Empty the node
+  t9k.gpu.k8s_node_drain:
+    name: gpu-01
+    delete_emptydir_data: true
+  delegate_to: localhost
+
+- name: Let training jobs finish first, for four hours at most
+  t9k.gpu.k8s_node_drain:
+    name: gpu-01
+    jobs_selector: app=training
+    jobs_timeout: 14400
+  delegate_to: localhost
+
+- name: Let pods in again
+  t9k.gpu.k8s_node_drain:
+    name: gpu-01
+    state: uncordoned
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+pods:
+  description: What became (in check mode, would become) of each pod, O(state=drained).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    namespace: {description: Its namespace., type: str}
+    name: {description: Its name., type: str}
+    owner: {description: What makes it again., type: str}
+    fate: {description: "V(goes), V(operand), V(finishes) or V(stays).", type: str}
+    reason: {description: Why., type: str}
+node:
+  description: What the node is now, in words.
+  returned: success
+  type: str
+  sample: takes pods
+given_back:
+  description: Whether the node is what it was before.
+  returned: failure
+  type: bool
+"""
+
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
+from ansible_collections.t9k.gpu.plugins.module_utils._drain import holder, session
+from ansible_collections.t9k.gpu.plugins.module_utils._drain.claim import Request
+from ansible_collections.t9k.gpu.plugins.module_utils._drain.pods import STAYS, Verdict
+from ansible_collections.t9k.gpu.plugins.module_utils._drain.wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as kube_connect
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["drained", "uncordoned"], "default": "drained"},
+    "reason": {"type": "str", "default": "a change of the GPU driver"},
+    "boot_id": {"type": "str", "default": ""},
+    "machine_id": {"type": "str", "default": ""},
+    "mode": {"type": "str", "choices": ["all", "gpu_pods"], "default": "all"},
+    "force": {"type": "bool", "default": False},
+    "ignore_daemonsets": {"type": "bool", "default": True},
+    "delete_emptydir_data": {"type": "bool", "default": False},
+    "grace_period": {"type": "int", "default": -1},
+    "timeout": {"type": "int", "default": 900},
+    "jobs_selector": {"type": "str", "default": ""},
+    "jobs_timeout": {"type": "int", "default": 3600},
+    "hold": {"type": "int", "default": 7200},
+}
+
+
+def drain(api: kube_connect.Api, request: Request, params: dict[str, Any], check: bool) -> dict[str, Any]:
+    wanted, jobs = Wanted.of(params), session.Jobs(params["jobs_selector"], params["jobs_timeout"])
+    verdicts = session.preview(api, request, wanted, jobs)
+    gone = [verdict for verdict in verdicts if verdict.fate != STAYS]
+    resumed = False
+    if not check:
+        claim, gone = session.drain(api, request, wanted, jobs, params["timeout"])
+        resumed = claim.resumed
+    change = Change(f"pods of {request.name}", _lines(gone), "")
+    return {
+        "changed": change.changed or not resumed,
+        "diff": change.diff,
+        "pods": session.describe([*gone, *(verdict for verdict in verdicts if verdict.fate == STAYS)]),
+        "node": "would be drained" if check else "drained",
+    }
+
+
+def _lines(verdicts: list[Verdict]) -> str:
+    return "".join(f"{verdict} ({verdict.owner}): {verdict.reason}\n" for verdict in verdicts)
+
+
+def readmit(api: kube_connect.Api, request: Request, params: dict[str, Any], check: bool) -> dict[str, Any]:
+    marked = session.is_marked(api, request.name)
+    node = "would be let in again" if check and marked else session.readmit(api, request, params["timeout"])
+    change = Change(f"node {request.name}", "drained\n" if marked else f"{node}\n", f"{node}\n")
+    return {"changed": change.changed, "diff": change.diff, "node": node, "pods": []}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec={**kube_connect.ARGUMENT_SPEC, **OPTIONS}, supports_check_mode=True)
+    params = module.params
+    request = Request(
+        params["name"],
+        holder.this_run(os.getppid()),
+        params["reason"],
+        params["hold"],
+        params["boot_id"].strip(),
+        params["machine_id"].strip(),
+    )
+    act = drain if params["state"] == "drained" else readmit
+    try:
+        module.exit_json(**act(kube_connect.connect(params), request, params, module.check_mode))
+    except session.DrainFailed as error:
+        module.fail_json(msg=str(error), given_back=error.given_back)
+    except GpuError as error:
+        module.fail_json(msg=str(error), given_back=True)
+
+
+if __name__ == "__main__":
+    main()
