@@ -34,4 +34,6 @@ def cluster() -> Iterator[Lab]:
 def test_no_pod_meets_a_driver_that_does_not_work(cluster: Lab, at: int, scenario: Scenario) -> None:
     name = host_name(at)
     play(cluster, name, scenario, drained(cluster))
-    assert not node(cluster, name)["spec"].get("unschedulable"), "the node takes pods again"
+    found = node(cluster, name)
+    assert not found["spec"].get("unschedulable"), "the node takes pods again"
+    assert "gpu.t9k.io/cordon" not in found["metadata"].get("annotations", {}), "and nothing of the drain is left"
