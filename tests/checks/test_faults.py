@@ -28,7 +28,7 @@ def test_one_more_run_puts_it_right(lab: Lab, at: int, scenario: Scenario) -> No
 
 
 def test_a_module_that_loads_neither_before_nor_after_keeps_the_node_out(lab: Lab) -> None:
-    """ "As before" is no success where before was broken: no pod may meet this driver."""
+    """Being as it was before is no success where it was broken then: no pod may meet this driver."""
     name = host_name(len(QUICK))
     older = {**VARIABLES, "driver_version": "525.105.17", "driver_reboot": "never"}
     ended, _ = runner.run(lab, name, older)
