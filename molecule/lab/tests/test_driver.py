@@ -9,6 +9,17 @@ testinfra_hosts = ["ansible://lab-driver"]
 FAULTS = "/var/lib/t9k-gpu-lab/faults"
 
 
+def test_the_driver_comes_late_and_without_the_gpus_that_are_gone(host: Host) -> None:
+    """Four were built in: one is off the bus, one is missing; two virtual functions are on the bus beside them."""
+    host.check_output("timeout 60 sh -c 'until [ -e /proc/driver/nvidia/version ]; do sleep 0.2; done'")
+    listed = host.check_output("nvidia-smi -L").splitlines()
+    assert [line.partition(":")[0] for line in listed] == ["GPU 0", "GPU 1"]
+    assert host.check_output("ls /proc/driver/nvidia/gpus").split() == ["0000:18:00.0", "0000:3b:00.0"]
+    assert "fallen off the bus and is not responding to commands" in host.check_output("dmesg")
+    assert host.check_output("readlink -f /sys/bus/pci/devices/0000:18:00.5/physfn").endswith("/0000:18:00.0")
+    assert host.check_output(f"ls {FAULTS}").split() == ["gpu-missing", "gpu-off-bus", "module-late", "sriov"]
+
+
 @pytest.mark.parametrize(
     ("fault", "status", "said"),
     [
@@ -23,7 +34,7 @@ def test_the_driver_speaks_after_the_reboot(host: Host, fault: str, status: int,
     if fault:
         host.check_output(f"echo '{value}' > {FAULTS}/{name}")
     answer = host.run("nvidia-smi -q -x")
-    host.check_output(f"rm -f {FAULTS}/*")
+    host.check_output(f"rm -f {FAULTS}/smi {FAULTS}/gpu-lost")
     assert (answer.rc, said in answer.stdout) == (status, True)
     assert answer.stdout.rstrip().endswith("</nvidia_smi_log>") == (fault == "")
 

@@ -8,9 +8,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from tests.lab.cluster import memory
+from tests.lab.cluster.api import Api
+from tests.lab.faults.scenarios import VARIABLES
+from tests.lab.log import LabError
 from tests.lab.state import Lab
 
 HOST = {"os": "ubuntu-like", "gpus": "a40-x7", "hardware": {"count": 2}}
@@ -36,6 +41,21 @@ def ground(name: str, hosts: int, cluster: bool = False) -> Iterator[Lab]:
 
 def host_name(at: int) -> str:
     return f"fault-{at + 1:02}"
+
+
+def drained(lab: Lab) -> dict[str, Any]:
+    """The playbook's variables for a host that the cluster has as a node."""
+    return {**VARIABLES, "driver_drain": "always", "driver_kubeconfig": str(lab.kubeconfig)}
+
+
+def node(lab: Lab, name: str) -> dict[str, Any]:
+    """The host as the cluster sees it."""
+    found: dict[str, Any] | None = Api(memory.read(lab)["ports"]["kube-apiserver"], lab.pki).get(
+        f"/api/v1/nodes/{name}"
+    )
+    if found is None:
+        raise LabError(f"lab {lab.name}: wanted the node {name}, found none")
+    return found
 
 
 def _lab(part: str, *words: str) -> None:

@@ -108,5 +108,4 @@ HOLDS: dict[str, Callable[[str], bool]] = {
     "nvidia-smi -L | wc -l": lambda said: said == "2",
     "cat /sys/module/nvidia/version": lambda said: bool(said),
     "dpkg --get-selections 'nvidia-driver-*' | grep -c hold": lambda said: int(said) >= 1,
-    "ls /var/lib/t9k-gpu/cordoned 2>/dev/null || true": lambda said: said == "",
 }
