@@ -34,9 +34,11 @@ options:
     type: str
     required: true
   state:
-    description: Whether the node shall be empty for a change, or take pods again.
+    description:
+      - Whether the node shall be empty for a change, or take pods again.
+      - V(failed) only notes O(reason) in the annotation V(gpu.t9k.io/failed), which O(max_failures) counts.
     type: str
-    choices: [drained, uncordoned]
+    choices: [drained, uncordoned, failed]
     default: drained
   reason:
     description: Why, for whoever finds the node cordoned.
@@ -91,7 +93,35 @@ options:
     description: Seconds after which a run on another machine may take the node over, if this one was killed.
     type: int
     default: 7200
+  max_unavailable:
+    description:
+      - How many GPU nodes may be away at a time, as a number or as a share such as V(25%). Without it, no budget is kept.
+      - Away is a GPU node that is cordoned or not Ready, whoever took it. Everybody with this option keeps one budget together,
+        by a ConfigMap in O(namespace) that is only written as it was read.
+    type: str
+    default: ""
+  budget_timeout:
+    description: Seconds to wait for room in the budget. After that it fails, and the node is as it was, see RV(not_begun).
+    type: int
+    default: 21600
+  max_failures:
+    description:
+      - So many nodes may fail after this ansible-playbook began until no further node is begun, see RV(not_begun).
+      - V(0) is any number.
+    type: int
+    default: 0
+  known_gpu_nodes:
+    description: Nodes that have GPUs although nothing in the cluster tells, as before the GPU Operator is there.
+    type: list
+    elements: str
+    default: []
+  namespace:
+    description: Where the ConfigMap V(t9k-gpu-rollout) is, which is made if it is missing.
+    type: str
+    default: t9k-gpu
 notes:
+  - With O(max_unavailable), also needs V(list) on V(nodes), V(get) on V(namespaces), and V(get), V(create) and V(patch) on V(configmaps)
+    in O(namespace).
   - Needs V(get) and V(patch) on V(nodes), V(list) on V(pods), V(create) on V(pods/eviction), V(get) on V(daemonsets.apps) and on
     V(poddisruptionbudgets.policy).
   - A static pod stays, since its kubelet makes it; so does a finished pod, which holds nothing.
@@ -135,6 +165,10 @@ node:
   returned: success
   type: str
   sample: takes pods
+not_begun:
+  description: Whether it is not this node's fault. The rollout did not come to it, and it is as it was.
+  returned: failure
+  type: bool
 given_back:
   description: Whether the node is what it was before.
   returned: failure
@@ -142,21 +176,23 @@ given_back:
 """
 
 import os
+import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
-from ansible_collections.t9k.gpu.plugins.module_utils._drain import holder, session
+from ansible_collections.t9k.gpu.plugins.module_utils._drain import budget, claim, holder, session
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.claim import Request
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.pods import STAYS, Verdict
+from ansible_collections.t9k.gpu.plugins.module_utils._drain.rollout import NotBegun, Rules
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as kube_connect
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["drained", "uncordoned"], "default": "drained"},
+    "state": {"type": "str", "choices": ["drained", "uncordoned", "failed"], "default": "drained"},
     "reason": {"type": "str", "default": "a change of the GPU driver"},
     "boot_id": {"type": "str", "default": ""},
     "machine_id": {"type": "str", "default": ""},
@@ -169,7 +205,22 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "jobs_selector": {"type": "str", "default": ""},
     "jobs_timeout": {"type": "int", "default": 3600},
     "hold": {"type": "int", "default": 7200},
+    "max_unavailable": {"type": "str", "default": ""},
+    "budget_timeout": {"type": "int", "default": 21600},
+    "max_failures": {"type": "int", "default": 0},
+    "known_gpu_nodes": {"type": "list", "elements": "str", "default": []},
+    "namespace": {"type": "str", "default": "t9k-gpu"},
 }
+
+
+def rules_of(request: Request, params: dict[str, Any]) -> Rules:
+    return Rules(
+        params["max_unavailable"],
+        params["max_failures"],
+        holder.began(request.holder, time.time()),
+        tuple(params["known_gpu_nodes"]),
+        params["namespace"],
+    )
 
 
 def drain(api: kube_connect.Api, request: Request, params: dict[str, Any], check: bool) -> dict[str, Any]:
@@ -178,8 +229,9 @@ def drain(api: kube_connect.Api, request: Request, params: dict[str, Any], check
     gone = [verdict for verdict in verdicts if verdict.fate != STAYS]
     resumed = False
     if not check:
-        claim, gone = session.drain(api, request, wanted, jobs, params["timeout"])
-        resumed = claim.resumed
+        rules = rules_of(request, params)
+        taken, gone = session.drain(api, request, wanted, jobs, params["timeout"], rules, params["budget_timeout"])
+        resumed = taken.resumed
     change = Change(f"pods of {request.name}", _lines(gone), "")
     return {
         "changed": change.changed or not resumed,
@@ -195,9 +247,17 @@ def _lines(verdicts: list[Verdict]) -> str:
 
 def readmit(api: kube_connect.Api, request: Request, params: dict[str, Any], check: bool) -> dict[str, Any]:
     marked = session.is_marked(api, request.name)
-    node = "would be let in again" if check and marked else session.readmit(api, request, params["timeout"])
+    node = "would be let in again"
+    if not (check and marked):
+        node = session.readmit(api, request, params["timeout"], rules_of(request, params))
     change = Change(f"node {request.name}", "drained\n" if marked else f"{node}\n", f"{node}\n")
     return {"changed": change.changed, "diff": change.diff, "node": node, "pods": []}
+
+
+def note_failure(api: kube_connect.Api, request: Request, _params: dict[str, Any], check: bool) -> dict[str, Any]:
+    if not check:
+        claim.note_failure(api, request.name, budget.failure(request.reason))
+    return {"changed": True, "node": "failed", "pods": []}
 
 
 def main() -> None:
@@ -207,17 +267,19 @@ def main() -> None:
         params["name"],
         holder.this_run(os.getppid()),
         params["reason"],
-        params["hold"],
+        time.time() + params["hold"],
         params["boot_id"].strip(),
         params["machine_id"].strip(),
     )
-    act = drain if params["state"] == "drained" else readmit
+    act = {"drained": drain, "uncordoned": readmit, "failed": note_failure}[params["state"]]
     try:
         module.exit_json(**act(kube_connect.connect(params), request, params, module.check_mode))
+    except NotBegun as reason:
+        module.fail_json(msg=str(reason), given_back=True, not_begun=True)
     except session.DrainFailed as error:
-        module.fail_json(msg=str(error), given_back=error.given_back)
+        module.fail_json(msg=str(error), given_back=error.given_back, not_begun=False)
     except GpuError as error:
-        module.fail_json(msg=str(error), given_back=True)
+        module.fail_json(msg=str(error), given_back=True, not_begun=False)
 
 
 if __name__ == "__main__":

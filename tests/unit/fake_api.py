@@ -35,7 +35,7 @@ class FakeApi:
     ``log``      method, path and body of each request; ``most_busy`` is how many were there at once
     """
 
-    def __init__(self) -> None:
+    def __init__(self, serve: bool = True) -> None:
         self.objects: dict[str, Any] = {}
         self.faults: list[Any] = []
         self.log: list[tuple[str, str, Any]] = []
@@ -43,6 +43,10 @@ class FakeApi:
         self.busy = self.most_busy = 0
         self.meet: threading.Barrier | None = None  # patches wait here until so many are at work at once
         self.lock = threading.Lock()
+        if serve:
+            self._serve()
+
+    def _serve(self) -> None:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()

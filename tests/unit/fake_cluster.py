@@ -20,8 +20,8 @@ NODES = "/api/v1/nodes"
 class FakeCluster(FakeApi):
     """The double. ``forbidden``: paths' ends that the account may not write to."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, serve: bool = True) -> None:
+        super().__init__(serve)
         self.version = 0
         self.forbidden: tuple[str, ...] = ()
         self.away: dict[str, Object] = {}  # pods of DaemonSets that no node selects now
@@ -53,19 +53,14 @@ class FakeCluster(FakeApi):
     def write(self, name: str, body: Object, manager: str) -> Answer:
         """Patch a Node as ``manager``."""
         path = f"{NODES}/{name}"
-        before = self.objects.get(path)
-        if before is None:
-            return 404, {}, status(404, "NotFound", f"nodes {name} not found")
-        asked = body.get("metadata", {}).get("resourceVersion")
-        if asked and asked != before["metadata"]["resourceVersion"]:
-            return 409, {}, status(409, "Conflict", "the object has been modified")
-        after = merged(before, body)
-        if before["spec"].get("unschedulable") != after["spec"].get("unschedulable"):
+        before = self.objects.get(path, {"spec": {}})
+        code, headers, after = self._patch(path, body)
+        if code == 200 and before["spec"].get("unschedulable") != after["spec"].get("unschedulable"):
             owned = {"manager": manager, "fieldsV1": {"f:spec": {"f:unschedulable": {}}}}
             after["metadata"]["managedFields"] = [owned] if after["spec"].get("unschedulable") else [{"manager": "x"}]
-        self.put(path, after)
-        self._daemonsets_follow(after)
-        return 200, {}, after
+        if code == 200:
+            self._daemonsets_follow(after)
+        return code, headers, after
 
     def answer(self, method: str, target: str, body: Any) -> Answer:
         path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
@@ -81,7 +76,23 @@ class FakeCluster(FakeApi):
             return self._evict(path[: -len("/eviction")], body, "dryRun" in query)
         if method == "PATCH" and path.startswith(f"{NODES}/"):
             return self.write(path.split("/")[-1], body, query["fieldManager"][0])
+        if method == "PATCH":
+            return self._patch(path, body)
+        if method == "POST":
+            made = f"{path}/{body['metadata']['name']}"
+            if made in self.objects:
+                return 409, {}, status(409, "AlreadyExists", f"{made} already exists")
+            return 201, {}, self.put(made, body)
         return super().answer(method, target, body)
+
+    def _patch(self, path: str, body: Object) -> Answer:
+        before = self.objects.get(path)
+        if before is None:
+            return 404, {}, status(404, "NotFound", f"{path} not found")
+        asked = body.get("metadata", {}).get("resourceVersion")
+        if asked and asked != before["metadata"]["resourceVersion"]:
+            return 409, {}, status(409, "Conflict", "the object has been modified")
+        return 200, {}, self.put(path, merged(before, body))
 
     def _pods(self, query: dict[str, list[str]]) -> Iterator[Object]:
         node = query.get("fieldSelector", [""])[0].rpartition("=")[2]

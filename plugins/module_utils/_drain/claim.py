@@ -15,6 +15,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._drain import holder as dr
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import mark as drain_mark
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import node as drain_node
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import operands, others
+from ansible_collections.t9k.gpu.plugins.module_utils._drain.budget import FAILED
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.holder import Holder
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.mark import Mark
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.node import Node
@@ -22,7 +23,9 @@ from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.api import Api
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.fault import ApiFault
 
-_TRIES = 20
+TRIES = 20
+#: More than a request takes, and than clocks differ.
+_MARGIN_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Request:
     name: str
     holder: Holder
     reason: str = ""
-    hold_s: float = 0
+    until: float = 0  # when a run on another machine may take what this one left
     boot_id: str = ""
     machine_id: str = ""
 
@@ -89,19 +92,42 @@ def _clock(when: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
 
 
-def take(api: Api, request: Request) -> Claim:
-    """Cordon the node and note what it was; a node that somebody else cordoned is only noted."""
-    for _try in range(_TRIES):
+def resumable(node: Node) -> bool:
+    """Tell a node that an earlier run of ours left as it took it: it is away already."""
+    mark = drain_mark.of(node)
+    return mark is not None and (drain_mark.cordon_is_ours(node) or (mark.was_cordoned and drain_node.cordoned(node)))
+
+
+def take(api: Api, request: Request, only_resume: bool = False) -> Claim | None:
+    """Cordon the node and note what it was; a node that somebody else cordoned is only noted.
+
+    ``only_resume``: None for a node that is not, or no longer, left by an earlier run.
+    """
+    for _try in range(TRIES):
+        _require_time(request)
         node = read(api, request.name)
         require_ours_to_take(api, node, request)
+        if only_resume and not resumable(node):
+            return None
         mark, resumed = _new_mark(node, request)
-        body = _body(node, {"annotations": {drain_mark.ANNOTATION: mark.text()}})
+        body = body_of(node, {"annotations": {drain_mark.ANNOTATION: mark.text()}})
         if not drain_node.cordoned(node):
             body["spec"] = {"unschedulable": True}
-        after = _write(api, request.name, body)
+        after = write(api, request.name, body)
         if after is not None:
             return Claim(after, mark, resumed)
-    raise _contended(api, request.name)
+    raise contended(api, request.name)
+
+
+def _require_time(request: Request) -> None:
+    """Keep to the time that other machines were told: after it they take this run for dead."""
+    if time.time() > request.until - _MARGIN_S:
+        raise GpuError(
+            f"the node {request.name} before {_clock(request.until)}",
+            "this run was held up until its time was over",
+            "this machine's clock",
+            "run again",
+        )
 
 
 def _new_mark(node: Node, request: Request) -> tuple[Mark, bool]:
@@ -115,72 +141,46 @@ def _new_mark(node: Node, request: Request) -> tuple[Mark, bool]:
         request.holder,
         request.reason,
         now,
-        now + request.hold_s,
+        request.until,
         was_cordoned=drain_node.cordoned(node),
         gpus=drain_node.gpus(node),
     )
     before = drain_mark.of(node)
     if before is None:
         return fresh, False
-    if drain_mark.cordon_is_ours(node) or (before.was_cordoned and drain_node.cordoned(node)):
+    if resumable(node):
         return before.taken_over(fresh), True
     return replace(fresh, gpus={**fresh.gpus, **before.gpus}, paused=before.paused, operands=before.operands), False
 
 
-def pause(api: Api, name: str, change: dict[str, str], present: tuple[str, ...]) -> None:
-    """Send operands away by their labels, and note what the labels were and which operands were ``present``."""
-    for _try in range(_TRIES):
-        node = read(api, name)
-        mark = drain_mark.of(node)
-        if mark is None:
-            raise GpuError(
-                f"the mark of this run on node {name}",
-                "somebody took it away meanwhile",
-                f"annotation {drain_mark.ANNOTATION}",
-                "find out who works on this node, then run again",
-            )
-        former = {key: drain_node.labels_of(node).get(key, "") for key in change}
-        mark = replace(mark, paused={**former, **mark.paused}, operands=tuple(sorted({*mark.operands, *present})))
-        patch = {"labels": change, "annotations": {drain_mark.ANNOTATION: mark.text()}}
-        if _write(api, name, _body(node, patch)) is not None:
-            return
-    raise _contended(api, name)
-
-
-def resume(api: Api, name: str) -> None:
-    """Let the operands come back; the mark stays until they are there."""
-    for _try in range(_TRIES):
-        node = read(api, name)
-        mark = drain_mark.of(node)
-        labels = operands.to_resume(drain_node.labels_of(node), mark.paused if mark else {})
-        if not labels or _write(api, name, _body(node, {"labels": labels})) is not None:
-            return
-    raise _contended(api, name)
-
-
-def give_back(api: Api, name: str) -> bool:
+def give_back(api: Api, name: str, failed: str | None = None) -> bool:
     """Take the mark away with all that it speaks of; return whether the node takes pods now.
 
-    The cordon goes only if it is the one that the mark speaks of.
+    The cordon goes only if it is the one that the mark speaks of. ``failed``: why the change failed, for the rollout to see.
     """
-    for _try in range(_TRIES):
+    for _try in range(TRIES):
         node = read(api, name)
         mark = drain_mark.of(node)
         labels = operands.to_resume(drain_node.labels_of(node), mark.paused if mark else {})
-        body = _body(node, {"labels": labels, "annotations": {drain_mark.ANNOTATION: None}})
+        body = body_of(node, {"labels": labels, "annotations": {drain_mark.ANNOTATION: None, FAILED: failed}})
         if drain_mark.cordon_is_ours(node):
             body["spec"] = {"unschedulable": None}
-        after = _write(api, name, body)
+        after = write(api, name, body)
         if after is not None:
             return not drain_node.cordoned(after)
-    raise _contended(api, name)
+    raise contended(api, name)
 
 
-def _body(node: Node, metadata: dict[str, Any]) -> dict[str, Any]:
+def note_failure(api: Api, name: str, failed: str | None) -> None:
+    """Say on the node that a change of it failed, or (None) that this is over."""
+    api.merge_patch(f"/api/v1/nodes/{name}", {"metadata": {"annotations": {FAILED: failed}}})
+
+
+def body_of(node: Node, metadata: dict[str, Any]) -> dict[str, Any]:
     return {"metadata": {"resourceVersion": node["metadata"]["resourceVersion"], **metadata}}
 
 
-def _write(api: Api, name: str, body: dict[str, Any]) -> Node | None:
+def write(api: Api, name: str, body: dict[str, Any]) -> Node | None:
     """Return the node as written; None where it changed since it was read."""
     try:
         written: Node = api.merge_patch(f"/api/v1/nodes/{name}", body)
@@ -191,10 +191,10 @@ def _write(api: Api, name: str, body: dict[str, Any]) -> Node | None:
     return written
 
 
-def _contended(api: Api, name: str) -> GpuError:
+def contended(api: Api, name: str) -> GpuError:
     return GpuError(
         f"to change the node {name}",
-        f"it changed under each of {_TRIES} tries",
+        f"it changed under each of {TRIES} tries",
         f"API server {api.server}",
         "find out who writes it all the time, then run again",
     )

@@ -10,6 +10,7 @@ which it may hold.
 from __future__ import annotations
 
 import getpass
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,16 @@ def this_run(start: int, proc: Path = PROC) -> Holder:
         found = pid if ansible else found
         pid = _stat(proc, pid)[0]
     return Holder(getpass.getuser(), socket.gethostname(), found, _stat(proc, found)[1] if found else 0)
+
+
+def began(holder: Holder, now: float, proc: Path = PROC) -> float:
+    """Return when the run began, in seconds since 1970; ``now`` where its process is not known."""
+    try:
+        lines = (proc / "stat").read_text().splitlines()
+        boot = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
+    except (OSError, StopIteration, ValueError):
+        return now
+    return boot + holder.started / os.sysconf("SC_CLK_TCK") if holder.pid else now
 
 
 def lives(holder: Holder, until: float, now: float, proc: Path = PROC) -> bool:

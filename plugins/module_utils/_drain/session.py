@@ -7,13 +7,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.t9k.gpu.plugins.module_utils._drain import budget, evict, moving, others, rollout
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import claim as drain_claim
-from ansible_collections.t9k.gpu.plugins.module_utils._drain import evict, operands, others
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import mark as drain_mark
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import node as drain_node
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.claim import Claim, Request
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.deadline import Deadline
-from ansible_collections.t9k.gpu.plugins.module_utils._drain.pods import OPERAND, Verdict
+from ansible_collections.t9k.gpu.plugins.module_utils._drain.pods import Verdict
+from ansible_collections.t9k.gpu.plugins.module_utils._drain.rollout import Rules
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.api import Api
@@ -44,82 +45,77 @@ def preview(api: Api, request: Request, wanted: Wanted, jobs: Jobs) -> tuple[Ver
     return verdicts
 
 
-def drain(api: Api, request: Request, wanted: Wanted, jobs: Jobs, timeout_s: float) -> tuple[Claim, list[Verdict]]:
-    """Cordon, let jobs finish, evict, send the operands away. On failure the node goes back to what it was."""
-    claim = _take(api, request)
+def drain(
+    api: Api, request: Request, wanted: Wanted, jobs: Jobs, timeout_s: float, rules: Rules, wait_s: float
+) -> tuple[Claim, list[Verdict]]:
+    """Wait for room in the budget, cordon, let jobs finish, evict, send the operands away.
+
+    On failure the node goes back to what it was, and the rollout is told.
+    """
+    wait = Deadline(wait_s)
+    claim = None
+    while claim is None:
+        claim = _take(api, request, rules, only_resume=not rollout.reserve(api, request, rules, wait))
     try:
         evict.wait_for_jobs(api, request.name, wanted, jobs.selector, Deadline(jobs.timeout_s))
         evict.require_evictable(api, request.name, evict.look(api, request.name, wanted))
         deadline = Deadline(timeout_s)
         went = evict.empty(api, request.name, wanted, deadline)
-        return claim, went + _send_operands_away(api, request.name, wanted, deadline)
+        return claim, went + moving.send_away(api, request.name, wanted, deadline)
     except GpuError as cause:
-        raise _undone(api, claim, request.name, cause) from cause
+        raise _undone(api, claim, request, rules, cause) from cause
 
 
-def _take(api: Api, request: Request) -> Claim:
+def _take(api: Api, request: Request, rules: Rules, only_resume: bool) -> Claim | None:
     try:
-        return drain_claim.take(api, request)
+        return drain_claim.take(api, request, only_resume)
     except ApiFault as fault:
         if fault.status and fault.status < 500:
+            rollout.release(api, request, rules)
             raise
         raise DrainFailed(
             fault, f"{request.name} may be cordoned; the next run sees to it", given_back=False
         ) from fault
+    except GpuError:
+        rollout.release(api, request, rules)
+        raise
 
 
-def _undone(api: Api, claim: Claim, name: str, cause: GpuError) -> DrainFailed:
+def _undone(api: Api, claim: Claim, request: Request, rules: Rules, cause: GpuError) -> DrainFailed:
     """Give the node back, unless an interrupted run had it before: its driver may be half changed."""
-    if claim.resumed:
-        return DrainFailed(cause, f"{name} stays cordoned, as an interrupted run left it", given_back=False)
+    name, why = request.name, budget.failure(cause.found)
     try:
-        open_now = drain_claim.give_back(api, name)
+        if claim.resumed:
+            drain_claim.note_failure(api, name, why)
+            return DrainFailed(cause, f"{name} stays cordoned, as an interrupted run left it", given_back=False)
+        open_now = drain_claim.give_back(api, name, why)
+        rollout.release(api, request, rules)
     except GpuError as error:
         return DrainFailed(cause, f"{name} could not be given back ({error.found}); the next run does it", False)
     return DrainFailed(cause, f"{name} {'takes pods again' if open_now else 'is cordoned as before'}", given_back=True)
-
-
-def _send_operands_away(api: Api, name: str, wanted: Wanted, deadline: Deadline) -> list[Verdict]:
-    """They hold the GPUs for the pods, so they go last."""
-    here = [pod for pod in evict.pods_on(api, name) if operands.is_operand(pod)]
-    present = tuple(sorted({operands.daemonset_of(pod) for pod in here}))
-    went = [verdict for verdict in evict.look(api, name, wanted) if verdict.fate == OPERAND]
-    for change in operands.to_pause(drain_node.labels_of(drain_claim.read(api, name))):
-        drain_claim.pause(api, name, change, present)
-        _wait_gone(api, name, change, deadline)
-    return went
-
-
-def _wait_gone(api: Api, name: str, change: dict[str, str], deadline: Deadline) -> None:
-    while True:
-        left = [pod for pod in evict.pods_on(api, name) if operands.is_operand(pod) and operands.selects(pod, change)]
-        if not left:
-            return
-        if deadline.passed:
-            names = ", ".join(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in left)
-            raise GpuError(
-                f"the GPU Operator's operands to leave {name} within {deadline.seconds:.0f} s",
-                f"{len(left)} left: {names}",
-                f"API server {api.server}",
-                "see why their DaemonSets do not take them away, then run again",
-            )
-        deadline.pause()
 
 
 def is_marked(api: Api, name: str) -> bool:
     return drain_mark.of(drain_claim.read(api, name)) is not None
 
 
-def readmit(api: Api, request: Request, timeout_s: float) -> str:
-    """Bring the operands back, wait until the node is what it was, and let pods in; return what became of the node."""
+def readmit(api: Api, request: Request, timeout_s: float, rules: Rules) -> str:
+    """Bring the operands back, wait until the node is what it was, and let pods in; return what became of the node.
+
+    A failure that this run noted stays, since the node may be back with its former driver; that of an earlier run is over.
+    """
     node = drain_claim.read(api, request.name)
     mark = drain_mark.of(node)
     if mark is None:
         return f"cordoned by {others.cordoned_by(node)}, not by us" if drain_node.cordoned(node) else "takes pods"
     drain_claim.require_ours_to_take(api, node, request, rebooted=True)
-    drain_claim.resume(api, request.name)
+    moving.bring_back(api, request.name)
     _wait_back(api, request, mark, Deadline(timeout_s))
-    if drain_claim.give_back(api, request.name):
+    told = drain_node.annotations_of(node).get(budget.FAILED)
+    failed_now = request.name in budget.failed_since([node], rules.since)
+    open_now = drain_claim.give_back(api, request.name, told if failed_now else None)
+    rollout.release(api, request, rules)
+    if open_now:
         return "takes pods"
     return f"cordoned by {others.cordoned_by(drain_claim.read(api, request.name))}, not by us"
 
@@ -127,7 +123,7 @@ def readmit(api: Api, request: Request, timeout_s: float) -> str:
 def _wait_back(api: Api, request: Request, mark: drain_mark.Mark, deadline: Deadline) -> None:
     while True:
         node = drain_claim.read(api, request.name)
-        missing = [*drain_node.not_back(node, mark.gpus, request.boot_id), *_operands_missing(api, request.name, mark)]
+        missing = [*drain_node.not_back(node, mark.gpus, request.boot_id), *moving.not_back(api, request.name, mark)]
         if not missing:
             return
         if deadline.passed:
@@ -138,14 +134,6 @@ def _wait_back(api: Api, request: Request, mark: drain_mark.Mark, deadline: Dead
                 f"see the kubelet and the GPU Operator there, then run again; {request.name} stays cordoned until then",
             )
         deadline.pause()
-
-
-def _operands_missing(api: Api, name: str, mark: drain_mark.Mark) -> list[str]:
-    """Name the operands that were here and are not ready yet; one that was uninstalled meanwhile is not missed."""
-    pods = [pod for pod in evict.pods_on(api, name) if operands.is_operand(pod)]
-    back = {operands.daemonset_of(pod) for pod in pods if drain_node.ready(pod)}
-    away = [key for key in mark.operands if key not in back and not evict.is_missing(api, key)]
-    return [f"the operand {key} has no ready pod there" for key in away]
 
 
 def describe(verdicts: list[Verdict] | tuple[Verdict, ...]) -> list[dict[str, Any]]:

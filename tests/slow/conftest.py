@@ -1,0 +1,5 @@
+"""Makes the collection importable here as it is for the unit tests."""
+
+from __future__ import annotations
+
+import tests.unit.conftest  # noqa: F401
