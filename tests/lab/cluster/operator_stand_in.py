@@ -10,8 +10,8 @@ It acts only while the chart's Deployment ``gpu-operator`` is available. Faults 
 ``mig-fails: "true"``             a MIG configuration ends in ``failed``
 
 A new operator pod leads only when its predecessor's lease has run out: the operator asks for leader election and not for
-releasing the lease (NVIDIA/gpu-operator, cmd/gpu-operator/main.go), so controller-runtime's 15 s hold. Until then DaemonSets and the ClusterPolicy's
-state stay as the former one left them.
+releasing the lease (NVIDIA/gpu-operator, cmd/gpu-operator/main.go), so controller-runtime's 15 s hold. Until then DaemonSets and
+the ClusterPolicy's state stay as the former one left them.
 """
 
 from __future__ import annotations
