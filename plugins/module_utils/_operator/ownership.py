@@ -120,26 +120,29 @@ def ownership_faults(state: ClusterState, wanted: Wanted) -> Iterable[str]:
     found = claims(state, wanted)
     foreign = [claim for claim in found if claim.owner == FOREIGN]
     unmarked = [claim for claim in found if claim.owner == UNMARKED]
+    names = sorted({claim.release for claim in unmarked} - {"", wanted.release}) if wanted.mode == "helm" else []
     told = [*map(str, foreign), *_kept_crds(state)]
     if told:
-        step = "let its owner remove it, or leave this cluster's operator to its owner"
-        places = {(claim.release, claim.namespace) for claim in foreign}
-        (release, namespace) = next(iter(places)) if len(places) == 1 else ("", "")
-        if release:
-            step += (
-                f"; to manage it from here set gpu_operator_release: {release}, gpu_operator_namespace: {namespace} "
-                "and gpu_operator_adopt: true"
-            )
+        step = "let its owner remove it, or leave this cluster's operator to its owner" + _as_owner(foreign)
     elif unmarked and not wanted.adopt:
         told = list(map(str, unmarked))
-        step = f"set gpu_operator_adopt: true to take it over{_as_release(unmarked, wanted)}, or remove it first"
-    else:
-        names = {claim.release for claim in unmarked} - {"", wanted.release}
-        if not names or wanted.mode != "helm":
-            return
+        named = f" (with gpu_operator_release: {names[0]})" if names else ""
+        step = f"set gpu_operator_adopt: true to take it over{named}, or remove it first"
+    elif names:
         told = list(map(str, unmarked))
-        step = f"set gpu_operator_release: {sorted(names)[0]}, so that no object changes its name and no pod restarts"
-    yield str(GpuError("no GPU operator of another hand in this cluster", "; ".join(told), _where(told), step))
+        step = f"set gpu_operator_release: {names[0]}, so that no object changes its name and no pod restarts"
+    if told:
+        yield str(GpuError("no GPU operator of another hand in this cluster", "; ".join(told), _where(told), step))
+
+
+def _as_owner(foreign: list[Claim]) -> str:
+    """Say how to become the owner's equal, where all belongs to one release."""
+    places = sorted({(claim.release, claim.namespace) for claim in foreign})
+    if len(places) != 1 or not places[0][0]:
+        return ""
+    release, namespace = places[0]
+    wanted = f"gpu_operator_release: {release}, gpu_operator_namespace: {namespace} and gpu_operator_adopt: true"
+    return f"; to manage it from here set {wanted}"
 
 
 def removal_faults(state: ClusterState, wanted: Wanted) -> Iterable[str]:
@@ -159,11 +162,6 @@ def removal_faults(state: ClusterState, wanted: Wanted) -> Iterable[str]:
         found = "; ".join(map(str, foreign))
         step = "leave gpu_operator_crds_remove false while another operator needs them"
         yield str(GpuError("to remove the CRDs", found, _where(list(map(str, foreign))), step))
-
-
-def _as_release(unmarked: list[Claim], wanted: Wanted) -> str:
-    names = sorted({claim.release for claim in unmarked} - {"", wanted.release})
-    return f" (with gpu_operator_release: {names[0]})" if names and wanted.mode == "helm" else ""
 
 
 def _where(told: list[str]) -> str:

@@ -20,6 +20,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import lab
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.release import chart_steps
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
     CRD_VERSION,
+    ENFORCE,
     INVENTORY,
     ClusterState,
     Object,
@@ -63,7 +64,7 @@ def install_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
     yield from (step for step in chart if step.name == "chart")
     if state.namespace is None:
         # The operator's pods need rights that the stricter levels of pod security refuse.
-        level = {"pod-security.kubernetes.io/enforce": "privileged"}
+        level = {ENFORCE: "privileged"}
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": wanted.namespace, "labels": level}}
         yield writes("namespace", "it is missing", apply=[namespace])
     remember, forget = records(state, wanted)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.labels import require_known
-from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import is_ours, labels
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import gpu_nodes
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import usable_objects
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.ownership import ownership_faults, removal_faults
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.revision import Release
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.surroundings import around
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.values import plain
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import SHARING_NAME
 
 if TYPE_CHECKING:
     from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
@@ -134,40 +134,12 @@ def _names(state: ClusterState, wanted: Wanted) -> Iterable[str]:
         yield str(error)
 
 
-def _others(state: ClusterState, wanted: Wanted) -> Iterable[str]:
-    """Name what another hand made under the names that we would write."""
-    if not wanted.present:
-        return
-    for name in sorted(state.other_secrets):
-        yield str(
-            GpuError(
-                f"to make the pull secret {name}",
-                "a Secret of this name that was not made here",
-                f"namespace {wanted.namespace}",
-                "give it in gpu_operator_pull_secrets by its name alone to use it as it is, or choose another name",
-            )
-        )
-    configs = state.configmaps.get(SHARING_NAME)
-    before = (configs or {}).get("data") or {}
-    lost = sorted(set(before) - set(wanted.sharing))
-    if configs is None or not wanted.sharing or is_ours(configs) or wanted.adopt or not lost:
-        return
-    yield str(
-        GpuError(
-            f"to keep the sharing configs {_few(wanted.sharing)} in ConfigMap {SHARING_NAME}",
-            f"configs in it that another hand made and gpu_operator_sharing lacks: {_few(lost)}",
-            f"ConfigMap {wanted.namespace}/{SHARING_NAME}",
-            "add them to gpu_operator_sharing, or set gpu_operator_adopt: true to drop them",
-        )
-    )
-
-
 def faults(state: ClusterState, wanted: Wanted, now: datetime.datetime) -> tuple[str, ...]:
     """Return everything that forbids a change."""
     found = [*state.denied, *(wanted.faults if wanted.present else ())]
     found.extend(ownership_faults(state, wanted) if wanted.present else removal_faults(state, wanted))
     found.extend(_names(state, wanted))
-    found.extend(_others(state, wanted))
+    found.extend(around(state, wanted))
     found.extend(_release(state, wanted, now))
     if wanted.present and wanted.series:
         found.extend(fault for fault in (_kubernetes(state, wanted)[0], _systems(state, wanted)[0]) if fault)

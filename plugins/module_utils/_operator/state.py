@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 Object = Dict[str, Any]
 
+#: The level of Pod Security that a namespace is held to.
+ENFORCE = "pod-security.kubernetes.io/enforce"
 #: The ConfigMap that remembers which labels and objects are ours.
 RECORD = "t9k-gpu-operator"
 #: The ConfigMap that plays the part of helm's release secret in manifests mode.

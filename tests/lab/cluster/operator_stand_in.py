@@ -8,6 +8,10 @@ It acts only while the chart's Deployment ``gpu-operator`` is available. Faults 
 ``no-allocatable: node-1,node-2`` (or ``*``) these nodes show no GPU resource
 ``pending-operands: name,name``   the pods of these DaemonSets stay Pending
 ``mig-fails: "true"``             a MIG configuration ends in ``failed``
+
+A new operator pod leads only when its predecessor's lease has run out: the operator asks for leader election and not for
+releasing the lease (NVIDIA/gpu-operator, cmd/gpu-operator/main.go), so controller-runtime's 15 s hold. Until then DaemonSets and
+the ClusterPolicy's state stay as the former one left them.
 """
 
 from __future__ import annotations
@@ -29,6 +33,8 @@ Object = dict[str, Any]
 POLICIES = "/apis/nvidia.com/v1/clusterpolicies"
 FAULTS = "/api/v1/namespaces/kube-system/configmaps/lab-operator-faults"
 PLUGIN = "nvidia-device-plugin-daemonset"
+#: controller-runtime's default lease duration.
+LEASE_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class View:
     nodes: list[Object]
     faults: dict[str, str]
     nfd: bool
+    leads: bool = True
 
     def runs(self, app: str, node: str) -> bool:
         pod = self.pods.get((app, node))
@@ -67,17 +74,19 @@ class StandIn:
     loaded: dict[str, Loaded] = field(default_factory=dict)
     active: bool = True  # there may be resources left that a plugin once told
     mig: dict[str, str] = field(default_factory=dict)  # node → the MIG config that was seen last
+    leader: tuple[str, int] | None = None  # the Deployment that was seen last: its UID and generation
+    leads_from: float = 0.0
 
     def round(self) -> None:
         """One look at the cluster, and what follows from it."""
         view = self._look()
         if view is None:
             return
-        if view.policy:
+        if view.policy and view.leads:
             self._operands(view)
         for node in filter(_matters, view.nodes):
             self._node(view, node)
-        if view.policy:
+        if view.policy and view.leads:
             self._status(view)
 
     def _look(self) -> View | None:
@@ -103,7 +112,16 @@ class StandIn:
             self.api.items("/api/v1/nodes"),
             faults.get("data") or {},
             any(name.endswith("-node-feature-discovery-worker") for name in daemonsets),
+            self._leads(running[0], time.monotonic()),
         )
+
+    def _leads(self, deployment: Object, now: float) -> bool:
+        """Whether the operator's pod has the lease: at once where nobody held it, else when that lease has run out."""
+        found = (deployment["metadata"]["uid"], deployment["metadata"]["generation"])
+        if self.leader is not None and self.leader != found and self.leader[0] == found[0]:
+            self.leads_from = now + LEASE_S
+        self.leader = found
+        return now >= self.leads_from
 
     def _forget_resources(self) -> None:
         """Once the last plugin's pod is gone, the kubelets show its resources as 0; labels stay, as on real nodes."""

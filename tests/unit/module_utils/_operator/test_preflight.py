@@ -46,6 +46,8 @@ TABLE: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("busy", {"release": PENDING}, {}, "pending-upgrade since"),
     ("uninstalling", {"release": cluster.release({}, status="uninstalling", updated="2025-01-01T00:00:00Z")}, {},
      "is being uninstalled"),
+    ("pod security", {"namespace": {"metadata": {"name": "gpu-operator", "labels": {
+        "pod-security.kubernetes.io/enforce": "restricted"}}}}, {}, "pod-security.kubernetes.io/enforce=privileged --overwrite"),
     ("other mode", {}, {"mode": "manifests"}, "installed here in mode helm"),
     ("other mode", {"release": None, "configmaps": INSTALLED}, {}, "installed here in mode manifests"),
     ("denied", {"denied": ("you may not list nodes",)}, {}, "you may not list nodes"),
