@@ -7,7 +7,7 @@ The property the tests hold it to: once the steps of a plan are done, the next p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -81,12 +81,17 @@ def _repair(state: NodeState, target: Target, uses_apt: bool) -> Iterator[Step]:
     coming = dict(entry.split("=", 1) for entry in target.packages.packages) if target.packages else {}
     staying = [p for p in broken if p.label not in target.leaving and p.version == coming.get(p.name, p.version)]
     lacking = [p for p in staying if p.must_be_unpacked_again]
-    data = {"reinstall": sorted(f"{p.spec}={p.version}" for p in lacking)}
+    data = _repair_data(f"{p.spec}={p.version}" for p in lacking)
     if broken:
         which = ", ".join(sorted(package.name for package in broken))
         yield Step("repair", f"dpkg was interrupted: {which} half installed", GPU_WORK, data)
     elif uses_apt and state.system.dpkg_interrupted:
         yield Step("repair", INTERRUPTED, data=data)
+
+
+def _repair_data(lacking: Iterable[str]) -> dict[str, Any]:
+    again = sorted(lacking)
+    return {"reinstall": again, "apt_get": install_arguments(["--reinstall", *again])}
 
 
 def _files(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
@@ -288,7 +293,7 @@ def leaving(state: NodeState) -> list[str]:
 
 def _absent(state: NodeState) -> Iterator[Step]:
     if state.system.dpkg_interrupted and any(names.is_driver(p.name) and p.present for p in state.packages):
-        yield Step("repair", INTERRUPTED, data={"reinstall": []})
+        yield Step("repair", INTERRUPTED, data=_repair_data(()))
     going = leaving(state)
     if going:
         data = {"packages": going, "apt_get": purge_arguments(going), "release": _held_kernels(state)}

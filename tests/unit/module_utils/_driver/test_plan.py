@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from node_builder import A40, KERNEL, UNIT, bare_node, finished_node, package_plan, simulate
 
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Move, Transaction
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Move, Transaction, install_arguments
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
@@ -174,7 +174,8 @@ SPEC = "xserver-xorg-video-nvidia-525-server:amd64=525.147.05-0ubuntu1"
 )
 def test_a_package_dpkg_left_half_done(state: NodeState, coming: str | None, again: list[str]) -> None:
     first = driver_plan.plan(state, WANTED, target(coming or V525, packages=coming is not None))[0]
-    assert (first.name, first.data, bool(first.disturbs)) == ("repair", {"reinstall": again}, True)
+    assert (first.name, first.data["reinstall"], bool(first.disturbs)) == ("repair", again, True)
+    assert first.data["apt_get"] == install_arguments(["--reinstall", *again])
 
 
 @pytest.mark.parametrize(
