@@ -14,7 +14,7 @@ from tests.lab.log import LabError
 
 HERE = Path(__file__).resolve().parent
 DEMO = HERE / "specs" / "demo.yml"
-SYSTEMS = ("debian-12", "ubuntu-like")
+SYSTEMS = ("debian-12", "debian-13", "ubuntu-like")
 COMPONENTS = ("main", "all")
 #: The CRDs of other products that a spec may ask for: name in the spec → file.
 CRDS = {path.stem: path for path in sorted((HERE / "cluster" / "crds").glob("*.yml"))}
@@ -27,7 +27,7 @@ class Host:
     name: str
     os: str
     gpus: str = "none"  # a name in profiles.yml
-    components: str = "main"  # debian-12: "all" switches contrib, non-free and non-free-firmware on
+    components: str = "main"  # debian: "all" switches contrib, non-free and non-free-firmware on
     hardware: dict[str, Any] | None = None  # fields that replace the profile's on this host
 
     def __post_init__(self) -> None:

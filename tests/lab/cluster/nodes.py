@@ -15,7 +15,11 @@ from tests.lab.spec import Host
 LABEL = "t9k.gpu/lab-node"
 #: The hardware profile a node pretends to have; read by the operator's stand-in.
 GPUS = "t9k.gpu/lab-gpus"
-_IMAGES = {"ubuntu-like": "Ubuntu 22.04 LTS", "debian-12": "Debian GNU/Linux 12 (bookworm)"}
+_IMAGES = {
+    "ubuntu-like": "Ubuntu 22.04 LTS",
+    "debian-12": "Debian GNU/Linux 12 (bookworm)",
+    "debian-13": "Debian GNU/Linux 13 (trixie)",
+}
 #: An extra node comes Ready into the world, which saves kwok a request a node; a host's node is made so by kwok.
 _READY = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "made by the lab"}
 

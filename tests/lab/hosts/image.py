@@ -26,7 +26,8 @@ CAPTURES = (
     *("nvidia-smi-q.xml", "nvidia-smi-topo-m.txt"),
     *("proc-driver-nvidia-params.txt", "proc-driver-nvidia-gpu-information.txt"),
 )
-RELEASE = "bookworm"
+#: The release of Debian that each OS is built from.
+RELEASES = {"debian-12": "bookworm", "debian-13": "trixie", "ubuntu-like": "bookworm"}
 NAME = "localhost/t9k-gpu-lab"
 LABEL = "t9k.gpu.image"
 COMMAND = ["--change", 'CMD ["/sbin/init"]', "--change", "STOPSIGNAL SIGRTMIN+3"]
@@ -39,8 +40,7 @@ PACKAGES = (
 def ensure(systems: Iterable[str]) -> dict[str, str]:
     """The name of the image of each OS; made where it is not there, by one process at a time."""
     with locked("images"):
-        base = ensure_base()
-        return {system: _ensure_os(system, base) for system in systems}
+        return {system: _ensure_os(system, ensure_base(RELEASES[system])) for system in systems}
 
 
 def _ensure_os(system: str, base: str) -> str:
@@ -54,11 +54,13 @@ def _ensure_os(system: str, base: str) -> str:
     return name
 
 
-def ensure_base() -> str:
+def ensure_base(release: str) -> str:
     """The user's image with what it lacks, or Debian built from its packages."""
-    named = os.environ.get("T9K_GPU_LAB_IMAGE")
-    recipe = {"packages": " ".join(PACKAGES), "release": RELEASE, "image": named or "", "mirrors": " ".join(mirrors())}
-    name = f"{NAME}-base:{_hash({key: value.encode() for key, value in recipe.items()})}"
+    named = os.environ.get("T9K_GPU_LAB_IMAGE") if release == "bookworm" else None
+    sources = " ".join(mirrors(release))
+    recipe = {"packages": " ".join(PACKAGES), "release": release, "image": named or "", "mirrors": sources}
+    repository = f"{NAME}-base" if release == "bookworm" else f"{NAME}-base-{release}"
+    name = f"{repository}:{_hash({key: value.encode() for key, value in recipe.items()})}"
     if podman.exists("image", name):
         return name
     if named:
@@ -66,38 +68,48 @@ def ensure_base() -> str:
         install = f"DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends {' '.join(PACKAGES)}"
         _derive(named, name, b"", f"apt-get update && {install} && apt-get clean".encode())
     else:
-        podman.run("import", *COMMAND, "--change", f"LABEL {LABEL}=base", str(ensure_tar(name)), name)
-    _forget_older(f"{NAME}-base", name)
+        podman.run("import", *COMMAND, "--change", f"LABEL {LABEL}=base", str(ensure_tar(name, release)), name)
+    _forget_older(repository, name)
     return name
 
 
-def ensure_tar(name: str) -> Path:
+def ensure_tar(name: str, release: str) -> Path:
     """Debian's base system as a tar, in the cache."""
     folder = cache() / "images"
     path = folder / f"debian-{name.rpartition(':')[2]}.tar"
     if not path.exists():
-        say("building Debian's base system with mmdebstrap (about half a minute)")
+        say(f"building Debian's base system {release} with mmdebstrap (about half a minute)")
         folder.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(f".{os.getpid()}.tar")
         include = f"--include={','.join(PACKAGES)}"
         # without this the signatures are checked against this machine's own keys, which may be another distribution's
         keyring = f"--keyring={machine.KEYRING}"
         machine.run(
-            [*machine.as_root(), "mmdebstrap", "--variant=apt", keyring, include, RELEASE, str(fresh), *mirrors()]
+            [
+                *machine.as_root(),
+                "mmdebstrap",
+                "--variant=apt",
+                keyring,
+                include,
+                release,
+                str(fresh),
+                *mirrors(release),
+            ]
         )
         fresh.replace(path)
     return path
 
 
-def mirrors() -> list[str]:
-    """Debian's sources of this machine where it has them, as sources.list lines; otherwise mmdebstrap's own default."""
+def mirrors(release: str) -> list[str]:
+    """Debian's sources of this machine where it has them, as sources.list lines for ``release``; otherwise mmdebstrap's own default."""
     form = "$(REPO_URI) $(RELEASE) $(COMPONENT) $(LABEL)"
     shown = machine.run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"], check=False).stdout
     rows = [line.split(maxsplit=3) for line in shown.decode().splitlines()]
     return [
-        f"deb {uri} {release} main"
-        for uri, release, component, label in (row for row in rows if len(row) == 4)
-        if component == "main" and release.startswith(RELEASE) and label in ("Debian", "Debian-Security")
+        f"deb {uri} {release}{suite.removeprefix(there)} main"
+        for uri, suite, component, label in (row for row in rows if len(row) == 4)
+        for there in set(RELEASES.values())
+        if component == "main" and suite.startswith(there) and label in ("Debian", "Debian-Security")
     ]
 
 
@@ -116,7 +128,10 @@ def content(system: str) -> tuple[dict[str, bytes], bytes]:
     files["etc/dpkg/dpkg.cfg.d/lab"] = b"force-unsafe-io\n"
     if system == "ubuntu-like":
         files.update(_ubuntu())
-    scripts = [HERE / "os" / system / "setup.sh", HERE / "os" / "kernel.sh"]
+    scripts = [
+        HERE / "os" / ("debian" if system.startswith("debian-") else system) / "setup.sh",
+        HERE / "os" / "kernel.sh",
+    ]
     return files, f"kernel={platform.release()}\n".encode() + b"".join(script.read_bytes() for script in scripts)
 
 

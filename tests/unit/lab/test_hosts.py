@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab.hosts import inventory, lifecycle, machine, network, podman
+from tests.lab.hosts import image, inventory, lifecycle, machine, network, podman
 from tests.lab.state import Lab
 
 
@@ -75,3 +76,22 @@ def test_a_machine_without_podman_has_no_hosts(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(machine, "run", lambda argv, **_more: pytest.fail(str(argv)) if "podman" in argv else None)
     lifecycle.down(Lab("fresh"))
     assert lifecycle.status(Lab("fresh")) == []
+
+
+@pytest.mark.parametrize(
+    ("release", "lines"),
+    [
+        ("bookworm", ["deb http://m/debian bookworm main", "deb http://s/debian bookworm-security main"]),
+        ("trixie", ["deb http://m/debian trixie main", "deb http://s/debian trixie-security main"]),
+    ],
+)
+def test_a_base_comes_from_this_machines_own_mirrors(
+    release: str, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = (
+        b"http://m/debian bookworm main Debian\nhttp://m/debian bookworm contrib Debian\n"
+        b"http://s/debian bookworm-security main Debian-Security\nhttp://p/apt stable main Somebody\n"
+    )
+    answer = subprocess.CompletedProcess([], 0, shown, b"")
+    monkeypatch.setattr(machine, "run", lambda _argv, **_more: answer)
+    assert image.mirrors(release) == lines
