@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.manifests import marked_crds, marks, render
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.values import NFD, merge
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.values import NFD, merge, misspelt
 
 #: Variable of a host → option of gpu_operator_plan.
 _HOST_VARIABLES = {"gpu_sharing": "sharing", "gpu_operator_operands": "operands", "gpu_mig": "mig"}
@@ -52,4 +52,5 @@ class FilterModule:
             "operator_render": render,
             "operator_hosts": operator_hosts,
             "operator_images": operator_images,
+            "misspelt_values": misspelt,
         }

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Result, Run
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, shown
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 
 UPDATE_TIMEOUT_S = 600
@@ -72,8 +72,8 @@ def _key(run: Run, place: Path, key: str | None) -> str | None:
         if not done.ok:
             raise GpuError(
                 "the key of the source",
-                done.stderr.strip()[-300:],
-                key,
+                shown(done.stderr.strip()[-300:]),
+                shown(key),
                 "check the address, or give a path on the node",
             )
     named = place / ("key.asc" if file.read_bytes().lstrip().startswith(_ARMOUR.encode()) else "key.gpg")
@@ -104,7 +104,7 @@ def _update(run: Run) -> None:
         complaints = [line for line in done.stderr.splitlines() if line.startswith(("E:", "W:"))]
         raise GpuError(
             "fresh package lists",
-            " ".join(complaints[:3]) or f"apt-get update ended with {done.rc}",
+            shown(" ".join(complaints[:3])) or f"apt-get update ended with {done.rc}",
             "apt-get update",
             "mend the sources in /etc/apt or the way to them (proxy, mirror), then run again",
         )

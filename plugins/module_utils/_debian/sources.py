@@ -89,10 +89,26 @@ def _fields(stanza: str) -> dict[str, str]:
 def extra_components(entries: Iterable[Entry], codename: str, needed: Iterable[str]) -> Entry | None:
     """Return the entry that adds the components the distribution's own sources lack, from the very mirror they use.
 
-    None if nothing lacks, or if there is no entry of this release to take the mirror from.
+    The pockets -updates and -security count where that mirror is configured for them: the release's own has each package once and
+    for ever, and with it alone no fix of the driver would ever be seen. None if nothing lacks, or if there is no entry of this
+    release to take the mirror from.
     """
-    own = [entry for entry in entries if codename in entry.suites]
-    lacking = tuple(name for name in needed if not any(name in entry.components for entry in own))
-    if not own or not lacking:
+    known = list(entries)
+    base = next((entry for entry in known if codename in entry.suites), None)
+    if base is None:
         return None
-    return Entry(own[0].uris, (codename,), lacking, own[0].signed_by)
+    there = {suite for entry in known if set(entry.uris) & set(base.uris) for suite in entry.suites}
+    suites = [suite for suite in (codename, f"{codename}-updates", f"{codename}-security") if suite in there]
+    lacking = {suite: tuple(name for name in needed if not _has(known, suite, name)) for suite in suites}
+    short = tuple(suite for suite in suites if lacking[suite])
+    components = tuple(dict.fromkeys(name for suite in short for name in lacking[suite]))
+    return Entry(base.uris, short, components, base.signed_by) if short else None
+
+
+def _has(entries: Iterable[Entry], suite: str, component: str) -> bool:
+    return any(suite in entry.suites and component in entry.components for entry in entries)
+
+
+def shown(text: str) -> str:
+    """Return a text for people, the user and password of any address in it left out."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "", text)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction, install_arguments, purge_arguments
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, parse
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, parse, shown
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
@@ -110,7 +110,9 @@ def _source(state: NodeState, target: Target) -> Iterator[Step]:
         return
     there = parse(state.files[driver_files.SOURCES] or "", deb822=True)
     if not any(target.source.same_place(entry) for entry in there):
-        reason = f"{driver_files.SOURCES} must add {' '.join(target.source.uris)} {' '.join(target.source.suites)}"
+        reason = (
+            f"{driver_files.SOURCES} must add {shown(' '.join(target.source.uris))} {' '.join(target.source.suites)}"
+        )
         missing = not any(p.name == PYTHON_DEBIAN and p.installed for p in state.packages)
         data = {**target.source.to_dict(), "needs": [PYTHON_DEBIAN] if missing else []}
         yield Step("sources", f"{reason}, by way of {PYTHON_DEBIAN}" if missing else reason, data=data)

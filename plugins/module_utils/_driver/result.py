@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import apt as debian_apt
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import shown
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as driver_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import preflight as driver_preflight
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import proof as driver_proof
@@ -114,7 +115,8 @@ def _diff(state: NodeState, steps: Steps) -> list[dict[str, str]]:
 
 def _changes(state: NodeState, step: Step) -> list[Change]:
     if step.name == "files":
-        return [Change(file["path"], state.files[file["path"]], file["content"]) for file in step.data["files"]]
+        sides = ((file["path"], state.files[file["path"]], file["content"]) for file in step.data["files"])
+        return [Change(path, *(text if text is None else shown(text) for text in texts)) for path, *texts in sides]
     if step.name == "install":
         return [_packages_change(step.data["transaction"])]
     if step.name == "remove":

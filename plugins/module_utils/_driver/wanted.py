@@ -53,7 +53,7 @@ class Wanted:
         source: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in given.items() if value is not None
         }
-        plain = {
+        plain: dict[str, Any] = {
             key: tuple(params[key]) if isinstance(params[key], list) else params[key]
             for key in cls.__dataclass_fields__
             if key != "source" and params.get(key) is not None

@@ -16,6 +16,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import CRD
 
 Object = Dict[str, Any]
 CRD = "CustomResourceDefinition"
+#: The subchart's; helm installs none of them without it, and then they may be somebody else's.
+NFD_GROUP = ".nfd.k8s-sigs.io"
 # An older chart may carry a CRD among its templates (v22.9's NodeFeatureRule); the newer one has it in crds/. Without this,
 # helm takes the upgrade for its removal, and every object of that kind goes with it.
 KEEP = {"helm.sh/resource-policy": "keep"}
@@ -31,9 +33,10 @@ def documents(text: str) -> list[Object]:
     return found
 
 
-def marked_crds(text: str, version: str) -> list[Object]:
+def marked_crds(text: str, version: str, nfd: bool = True) -> list[Object]:
     """Return the chart's CRDs, each with a note of where it is from, so that the next plan knows it without its text."""
-    crds = [each for each in documents(text) if each["kind"] == CRD]
+    found = [each for each in documents(text) if each["kind"] == CRD]
+    crds = [each for each in found if nfd or not each["metadata"]["name"].endswith(NFD_GROUP)]
     note = {**KEEP, PREFIX + CRD_VERSION: version, PREFIX + CRD_COUNT: str(len(crds))}
     for crd in crds:
         crd["metadata"]["annotations"] = {**(crd["metadata"].get("annotations") or {}), **note}

@@ -24,12 +24,14 @@ _SHOWN = 6
 
 
 def crds_outdated(state: ClusterState, wanted: Wanted) -> str:
-    """Say why the CRDs must be applied; "" if they are the chart's."""
+    """Say why the CRDs must be applied; "" if they are the chart's, or a later chart's: CRDs only grow."""
     found = {name: note(crd, CRD_VERSION) for name, crd in state.crds.items()}
     mine = {name: version for name, version in found.items() if version == crd_version(wanted)}
     policy = "clusterpolicies.nvidia.com"
     if policy not in state.crds:
         return f"{policy} is missing"
+    if _later(found[policy], wanted):
+        return ""
     if policy not in mine:
         return f"{policy} is of {found[policy] or 'an unknown version'}; old CRDs drop new fields silently"
     count = int(note(state.crds[policy], CRD_COUNT) or 1)
@@ -38,7 +40,12 @@ def crds_outdated(state: ClusterState, wanted: Wanted) -> str:
 
 def crd_version(wanted: Wanted) -> str:
     """Return the mark of this chart's CRDs."""
-    return f"{values.plain(wanted.version)}{'-' + wanted.digest if wanted.digest else ''}"
+    parts = [values.plain(wanted.version), wanted.digest, "" if wanted.expect.nfd else "no-nfd"]
+    return "-".join(filter(None, parts))
+
+
+def _later(noted: str | None, wanted: Wanted) -> bool:
+    return noted is not None and values.numbers(noted.partition("-")[0]) > values.numbers(wanted.version)
 
 
 def _differing(wanted: Any, found: Any) -> str:

@@ -8,6 +8,7 @@ Dictionaries are merged key by key; anything else, lists too, is replaced as a w
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -60,7 +61,8 @@ def plain(version: str) -> str:
     return version.lstrip("v")
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def numbers(version: str) -> tuple[int, ...]:
+    """Read a version as numbers that compare."""
     return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
@@ -73,8 +75,8 @@ def series_name(version: str, known: Mapping[str, Any], unchecked: bool = False)
     if match and match["series"] in known:
         return match["series"]
     if unchecked and match:
-        older = [series for series in known if _numbers(series) <= _numbers(match["series"])]
-        return max(older, key=_numbers) if older else min(known, key=_numbers)
+        older = [series for series in known if numbers(series) <= numbers(match["series"])]
+        return max(older, key=numbers) if older else min(known, key=numbers)
     listed = ", ".join(f"v{series}.x" for series in known)
     raise GpuError(
         f"GPU operator chart {version}",
@@ -129,3 +131,20 @@ def build(series: Mapping[str, Any], typed: Typed) -> Values:
         layers.append(_pull_secrets_layer(list(typed.pull_secrets), series))
     merged = merge(*layers, _images_layer(typed.images), typed.free)
     return dict(json.loads(json.dumps(merged)))
+
+
+def misspelt(given: Mapping[str, Any], chart: Mapping[str, Any], path: str = "") -> list[str]:
+    """Name the keys that a chart does not have but nearly has. helm takes any key, and what it does not know has no effect.
+
+    A chart need not list a key to know it, so one that resembles nothing is left alone; so is the subchart, whose own values are elsewhere.
+    """
+    found = []
+    for key, value in given.items():
+        known = chart.get(key)
+        if key in chart:
+            if isinstance(value, Mapping) and isinstance(known, Mapping) and known and key != NFD:
+                found += misspelt(value, known, f"{path}{key}.")
+            continue
+        near = difflib.get_close_matches(str(key), [str(each) for each in chart], n=1, cutoff=0.8)
+        found += [f"{path}{key} (did you mean {path}{near[0]}?)"] if near else []
+    return found

@@ -44,11 +44,13 @@ def sign(folder: Path, home: Path) -> bytes:
     gpg = ["gpg", "--homedir", str(home), "--batch", "--yes", "--quiet"]
     if not home.exists():
         home.mkdir(parents=True, mode=0o700)
-        key = ["--passphrase", "", "--quick-generate-key", "t9k.gpu lab <lab@localhost>", "ed25519", "sign", "never"]
-        subprocess.run([*gpg, *key], check=True)
+        made = ["--passphrase", "", "--quick-generate-key", "t9k.gpu lab <lab@localhost>", "ed25519", "sign", "never"]
+        subprocess.run([*gpg, *made], check=True)
     for how, name in (("--clearsign", "InRelease"), ("--detach-sign", "Release.gpg")):
         subprocess.run([*gpg, "--armor", how, "--output", str(folder / name), str(folder / "Release")], check=True)
-    return subprocess.run([*gpg, "--armor", "--export"], check=True, capture_output=True).stdout
+    key = subprocess.run([*gpg, "--armor", "--export"], check=True, capture_output=True).stdout
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=True)
+    return key
 
 
 def _index(packages: Iterable[Package], prefix: str, out: dict[str, bytes]) -> bytes:

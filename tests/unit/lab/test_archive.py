@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import shutil
+import subprocess
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -240,3 +243,17 @@ def test_a_host_carries_a_day_its_snapshots_and_a_later_day_that_apt_does_not_kn
     assert text.index("file:/srv/ubuntu\n") < text.index("file:/srv/snapshot/2023-05-01/ubuntu\n")
     assert host.LATER not in text
     assert "restricted" in text
+
+
+@pytest.mark.skipif(not shutil.which("gpg-agent"), reason="needs gpg and gpg-agent")
+def test_a_signature_is_the_labs_own_and_of_these_bytes(tmp_path: Path) -> None:
+    files = repository.flat({"Origin": "NVIDIA"}, [Package("demo", "1.0-1")])
+    (tmp_path / "Release").write_bytes(files["Release"])
+    (tmp_path / "key").write_bytes(repository.sign(tmp_path, tmp_path / "g"))
+    subprocess.run(["gpg", "--dearmor", "--output", str(tmp_path / "ring"), str(tmp_path / "key")], check=True)
+    verify = ["gpgv", "--keyring", str(tmp_path / "ring")]
+    assert files["Release"].decode() in (tmp_path / "InRelease").read_text()
+    assert subprocess.run([*verify, str(tmp_path / "InRelease")], capture_output=True, check=False).returncode == 0
+    (tmp_path / "Release").write_bytes(files["Release"] + b"x")
+    detached = [str(tmp_path / "Release.gpg"), str(tmp_path / "Release")]
+    assert subprocess.run([*verify, *detached], capture_output=True, check=False).returncode == 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.preview import stanza
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, extra_components, parse, read
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, extra_components, parse, read, shown
 
 OWN = "/etc/apt/sources.list.d/t9k-gpu-driver.sources"
 
@@ -46,8 +47,26 @@ NEEDED = ("contrib", "non-free")
 @pytest.mark.parametrize(
     ("entries", "expected"),
     [
-        ((MAIN,), Entry((MIRROR,), ("bookworm",), NEEDED, KEY)),
-        ((MAIN, Entry((MIRROR,), ("bookworm",), ("contrib",))), Entry((MIRROR,), ("bookworm",), ("non-free",), KEY)),
+        ((MAIN,), Entry((MIRROR,), ("bookworm", "bookworm-updates"), NEEDED, KEY)),
+        ((replace(MAIN, suites=("bookworm",)),), Entry((MIRROR,), ("bookworm",), NEEDED, KEY)),
+        (
+            (replace(MAIN, suites=("bookworm",)), Entry((MIRROR,), ("bookworm",), ("contrib",))),
+            Entry((MIRROR,), ("bookworm",), ("non-free",), KEY),
+        ),
+        (  # the release has all, its updates do not
+            (
+                replace(MAIN, components=("main", *NEEDED), suites=("bookworm",)),
+                replace(MAIN, suites=("bookworm-updates",)),
+            ),
+            Entry((MIRROR,), ("bookworm-updates",), NEEDED, KEY),
+        ),
+        (  # another mirror is not known to have the components
+            (
+                replace(MAIN, suites=("bookworm",)),
+                Entry(("http://security.debian.org/",), ("bookworm-security",), ("main",)),
+            ),
+            Entry((MIRROR,), ("bookworm",), NEEDED, KEY),
+        ),
         ((Entry((MIRROR,), ("bookworm",), ("main", *NEEDED)),), None),
         ((Entry((MIRROR,), ("./",), ()),), None),
         ((), None),
@@ -55,6 +74,18 @@ NEEDED = ("contrib", "non-free")
 )
 def test_extra_components(entries: tuple[Entry, ...], expected: Entry | None) -> None:
     assert extra_components(entries, "bookworm", NEEDED) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://user:secret@mirror/debian x", "http://mirror/debian x"),
+        ("E: https://token@a/ and https://b/c@d", "E: https://a/ and https://b/c@d"),
+        ("file:/srv/debs", "file:/srv/debs"),
+    ],
+)
+def test_no_password_is_shown(text: str, expected: str) -> None:
+    assert shown(text) == expected
 
 
 def test_read_leaves_the_collections_own_file_out(tmp_path: Path) -> None:

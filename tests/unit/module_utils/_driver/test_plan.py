@@ -315,6 +315,13 @@ def test_an_installation_with_dkms_releases_the_kernels_held_for_prebuilt_module
     assert install.data["release"] == [held_names[0], *released]
 
 
+def test_a_reason_has_no_password_of_the_source() -> None:
+    entry = Entry(("https://user:secret@mirror.example/",), ("jammy",), ("restricted",))
+    (step,) = driver_plan.plan(FINISHED, WANTED, target(packages=False, source=entry))
+    assert "https://mirror.example/" in step.reason and "secret" not in step.reason
+    assert step.data["uris"] == list(entry.uris)  # what apt needs
+
+
 @pytest.mark.parametrize(("there", "needs"), [(True, []), (False, ["python3-debian"])])
 def test_a_source_says_what_else_it_installs(there: bool, needs: list[str]) -> None:
     tool = Package("python3-debian", "all", "0.1.49", "install", "installed")

@@ -237,6 +237,13 @@ def test_the_diff_of_a_removal() -> None:
     assert found[modprobe.BLACKLIST_PATH] == (modprobe.render_blacklist(), "")
 
 
+def test_no_diff_has_a_password_of_a_source() -> None:
+    finished = finished_node(V525)
+    text = "Types: deb\nURIs: https://user:secret@mirror.example/\nSuites: jammy\nComponents: restricted\n"
+    plan = make(replace(finished, files={**finished.files, driver_files.SOURCES: text}))
+    assert "https://mirror.example/" in str(plan["diff"]) and "secret" not in str(plan["diff"])
+
+
 def test_the_diff_of_a_file_that_changes() -> None:
     finished = finished_node(V525)
     state = replace(finished, files={**finished.files, driver_files.PREFERENCES: "old\n"})

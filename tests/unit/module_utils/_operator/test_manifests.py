@@ -37,6 +37,11 @@ def test_documents_take_lists_apart() -> None:
     )
 
 
+def test_crds_of_a_subchart_that_is_not_installed_are_left_alone() -> None:
+    text = CRDS + "---\nkind: CustomResourceDefinition\nmetadata: {name: nodefeatures.nfd.k8s-sigs.io}\n"
+    assert [len(marked_crds(text, "26.7.0", nfd)) for nfd in (True, False)] == [3, 2]
+
+
 def test_crds_are_marked() -> None:
     first, second = marked_crds(CRDS, "26.7.0")
     assert first["metadata"]["annotations"] == {

@@ -97,6 +97,18 @@ OLD_CRDS = [
 ]  # fmt: skip
 
 
+def test_crds_of_a_later_chart_stay() -> None:
+    state = cluster.finished(crds={"clusterpolicies.nvidia.com": cluster.crd("27.1.0", count=9)})
+    assert names(state) == []
+
+
+def test_crds_are_applied_again_once_node_feature_discovery_comes_with_the_chart() -> None:
+    without = {"values": {"nfd": {"enabled": False}}}
+    state = cluster.finished(crds={"clusterpolicies.nvidia.com": cluster.crd("26.7.0-no-nfd")})
+    assert "crds" not in names(state, **without)
+    assert "crds" in names(state)
+
+
 @pytest.mark.parametrize(("crds", "reason"), OLD_CRDS)
 def test_crds_are_upgraded_before_the_chart(crds: dict[str, Any], reason: str) -> None:
     state = cluster.finished(crds={crd["metadata"]["name"]: crd for crd in crds.values()})

@@ -8,7 +8,7 @@ import operator_cluster as cluster
 import pytest
 
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.values import merge, series_name
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.values import merge, misspelt, series_name
 
 MERGE = [
     (({"a": 1}, {"a": 2}), {"a": 2}),
@@ -95,3 +95,21 @@ def test_an_unchecked_version_is_taken_for_the_one_before_it(version: str, serie
 def test_an_unchecked_version_must_still_be_one() -> None:
     with pytest.raises(GpuError):
         series_name("latest", cluster.VERSIONS, unchecked=True)
+
+
+CHART_VALUES = {"toolkit": {"enabled": True, "env": [], "resources": {}}, "devicePlugin": {"config": {"name": ""}},
+                "node-feature-discovery": {"master": {"serviceAccount": {"name": "nfd"}}}, "daemonsets": {"labels": {}}}  # fmt: skip
+SPELLING: list[tuple[dict[str, Any], list[str]]] = [
+    ({"toolkit": {"enabled": False, "env": [{"name": "A"}]}}, []),
+    ({"toolkt": {"enabled": False}}, ["toolkt (did you mean toolkit?)"]),
+    ({"toolkit": {"enable": False}}, ["toolkit.enable (did you mean toolkit.enabled?)"]),
+    ({"devicePlugin": {"config": {"nane": "x"}}}, []),  # too little in common to be sure
+    ({"toolkit": {"version": "v1", "imagePullSecrets": ["s"]}}, []),  # the chart knows them without a default
+    ({"daemonsets": {"labels": {"any": "thing"}}, "toolkit": {"resources": {"limits": {}}}}, []),
+    ({"node-feature-discovery": {"master": {"serviceAcount": {}}}}, []),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), SPELLING)
+def test_a_misspelt_value_is_told(given: dict[str, Any], expected: list[str]) -> None:
+    assert misspelt(given, CHART_VALUES) == expected
