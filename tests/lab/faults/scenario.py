@@ -47,7 +47,7 @@ class Scenario:
     name: str
     point: Point
     strike: Strike
-    survives: bool = False  # the run that is struck succeeds all the same
+    survives: bool | None = False  # whether the run that is struck succeeds all the same; None: that is chance
     says: str = ""  # a part of what the struck run has to say
     variables: dict[str, Any] = field(default_factory=dict)
     seed: int = 0  # of the random moment
