@@ -26,7 +26,9 @@ def test_debians_own_package_is_installed_and_held(host: Host, name: str) -> Non
 def test_everything_of_the_driver_is_held_and_nothing_else(host: Host) -> None:
     names = host.check_output("dpkg-query --show --showformat '${db:Status-Abbrev} ${Package}\n'").splitlines()
     loose = [n for n in names if n.startswith("ii ") and n.split()[1].startswith(("nvidia-", "libnvidia-", "libcuda"))]
-    foreign = [n for n in names if n.startswith("hi ") and "nvidia" not in n and "libcuda" not in n]
+    foreign = [
+        n for n in names if n.startswith("hi ") and not any(part in n for part in ("nvidia", "libcuda", "libnvcuvid"))
+    ]
     assert (loose, foreign) == ([], [])
 
 
