@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.lab.hosts import cuda
 
 GPUS = ("0000:3b:00.0", "0000:86:00.0")
 LINES = [
@@ -181,3 +184,16 @@ def test_debian_keeps_the_version_in_a_folder_of_its_own(library: Library, cuda_
     assert library.ask(INIT, LD_LIBRARY_PATH=str(library.folder / "lib")) == 803
     library.devices.write_text("\n".join(["driver 535.261.03", *LINES]) + "\n")
     assert library.ask(INIT, LD_LIBRARY_PATH=str(library.folder / "lib")) == 0
+
+
+def test_the_lab_tells_its_gpus_in_the_form_that_is_read(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the stand-in of the hardware writes at boot."""
+    monkeypatch.syspath_prepend(str(cuda.SOURCES.parent))
+    boot, hardware = importlib.import_module("boot"), importlib.import_module("hardware")
+    profile = {"count": 3, "host": "a", "lab": "b", "product_name": "NVIDIA A40"}
+    gpus = [hardware.Gpu(slot, slot, f"0000:{slot:02x}:00.0", f"GPU-{slot}", 0) for slot in range(3)]
+    library.devices.write_text(boot.cuda_devices({"version": "535.1.2"}, gpus, profile))
+    assert library.ask("def question(cuda): return visible(cuda, 'GPU-2,GPU-0')") == [0, 0, 2]
+    library.devices.write_text(boot.cuda_devices({"version": "535.1.2"}, gpus, {**profile, "nvswitches": 4}))
+    assert library.ask(INIT) == 802
+    assert isinstance(hardware.CUDA_DEVICES, Path)
