@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
-
 from rollout_machine import RolloutMachine
 
 TestRollout = RolloutMachine.TestCase
