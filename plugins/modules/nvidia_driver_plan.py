@@ -170,6 +170,22 @@ options:
     description: Seconds after which C(nvidia-smi) counts as hung.
     type: int
     default: 60
+  gpus_expected:
+    description:
+      - How many GPUs the node must have. Another number on the PCI bus refuses a change, and another number of answering GPUs is
+        a fault. V(0) expects as many as there are.
+    type: int
+    default: 0
+  after_change:
+    description:
+      - This reading is the proof of a change. It looks again every few seconds while all that is wrong may pass by itself, as while
+        a driver starts, for O(ready_timeout) seconds.
+    type: bool
+    default: false
+  ready_timeout:
+    description: Seconds that the driver has to be ready after a change.
+    type: int
+    default: 300
 attributes:
   check_mode:
     description: Reads only, in every mode.
@@ -264,12 +280,37 @@ health:
     message:
       description: All of it in one sentence.
       type: str
-known_problems:
+failures:
   description:
-    - What is wrong now, also where steps are due that may mend it.
-    - A change is judged by what was not wrong before it, so that an old fault does not take a good driver back.
+    - Those of RV(problems) that fail the run and keep pods away. All of them, but hardware faults of single GPUs that were there
+      before the change; where no change is under way, any such.
+    - A driver that does not answer, that shows no sound GPU or that is not as wanted is always a failure.
   type: list
   elements: str
+  returned: always
+known_problems:
+  description: Those of RV(problems) that are no RV(failures). They are in RV(warnings_found) too.
+  type: list
+  elements: str
+  returned: always
+waiting_for:
+  description: The RV(failures), if all of them may pass by themselves.
+  type: list
+  elements: str
+  returned: always
+waited:
+  description: For how many C(seconds) this reading waited, and C(for) what at last; null if it did not.
+  type: dict
+  returned: always
+mended_by_going_back:
+  description: Whether the former driver may be without these RV(failures).
+  type: bool
+  returned: always
+before:
+  description:
+    - What the GPUs are before the steps, as the text of C(/var/lib/t9k-gpu/before.json), which the next readings compare with and
+      excuse by until a proof holds. Null where nothing will be disturbed, or where the file is there.
+  type: str
   returned: always
 reboot_pending:
   description: Why a reboot is still due; null if none is.
@@ -289,11 +330,12 @@ node:
   returned: when there is a GPU
 """
 
+import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.t9k.gpu.plugins.module_utils._command import runner
+from ansible_collections.t9k.gpu.plugins.module_utils._command import Run, runner
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import result as driver_result
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import state as driver_state
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
@@ -337,23 +379,60 @@ ARGUMENTS: dict[str, Any] = {
     "supported_os": {"type": "dict", "required": True},
     "support": {"type": "dict", "default": {}},
     "smi_timeout": {"type": "int", "default": 60},
+    "gpus_expected": {"type": "int", "default": 0},
+    "after_change": {"type": "bool", "default": False},
+    "ready_timeout": {"type": "int", "default": 300},
 }
+#: Seconds between two looks.
+EVERY_S = 5
 #: What is returned of a host without a GPU.
 NOTHING: dict[str, Any] = {
-    **{key: [] for key in ("steps", "faults", "warnings_found", "problems", "known_problems", "health")},
-    **dict.fromkeys(("reboot_pending", "previous")),
+    **{
+        key: []
+        for key in (
+            "steps",
+            "faults",
+            "warnings_found",
+            "problems",
+            "failures",
+            "known_problems",
+            "waiting_for",
+            "health",
+        )
+    },
+    **dict.fromkeys(("reboot_pending", "previous", "before", "waited")),
+    "mended_by_going_back": True,
 }
+
+
+def look(run: Run, params: dict[str, Any]) -> dict[str, Any] | None:
+    """Read and plan once; None on a host that has no GPU, had none and should have none."""
+    state = driver_state.read(run, params["smi_timeout"], expected=bool(params["gpus_expected"]))
+    if state is None:
+        return None
+    support = Support.of(params["support"])
+    return driver_result.make(run, state, Wanted.of(params), params["supported_os"], support, params["after_change"])
+
+
+def wait(run: Run, params: dict[str, Any]) -> dict[str, Any] | None:
+    """Look again every few seconds while all that is wrong may pass by itself, until the deadline."""
+    start, limit = time.monotonic(), params["ready_timeout"] if params["after_change"] else 0
+    plan = look(run, params)
+    awaited: list[str] = []
+    while plan and plan["waiting_for"] and time.monotonic() - start + EVERY_S <= limit:
+        awaited = plan["waiting_for"]
+        time.sleep(EVERY_S)
+        plan = look(run, params)
+    waited = {"seconds": round(time.monotonic() - start), "for": awaited} if awaited else None
+    return plan and {**plan, "waited": waited}
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    run = runner(module)
-    state = driver_state.read(run, module.params["smi_timeout"])
-    if state is None:
+    plan = wait(runner(module), module.params)
+    if plan is None:
         module.exit_json(changed=False, has_gpu=False, **NOTHING)
     else:
-        support = Support.of(module.params["support"])
-        plan = driver_result.make(run, state, Wanted.of(module.params), module.params["supported_os"], support)
         changed = module.check_mode and bool(plan["steps"])
         module.exit_json(changed=changed, has_gpu=True, **{**plan, "diff": plan["diff"] if module.check_mode else []})
 

@@ -208,6 +208,8 @@ ansible_facts:
               numa_node: 0
               pci_address: "0000:00:06.0"
               pci_device_id: "2335"
+              pcie_link_width_current: 16
+              pcie_link_width_max: 16
               persistence_enabled: true
               power_draw_w: 133.87
               power_limit_w: 700.0

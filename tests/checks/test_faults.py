@@ -34,6 +34,7 @@ def test_a_module_that_loads_neither_before_nor_after_keeps_the_node_out(lab: La
     ended, _ = runner.run(lab, name, older)
     assert ended.rc == 0, ended.output[-3000:]
     switch.on(lab, name, "module-refused", "any")
-    ended, _ = runner.run(lab, name, {**drained(lab), "driver_version": "525.147.05"})
+    newer = {**drained(lab), "driver_version": "525.147.05", "driver_ready_timeout": 10}
+    ended, _ = runner.run(lab, name, newer)
     assert ended.rc != 0, f"the upgrade passed although no module loads:\n{ended.output[-3000:]}"
     assert node(lab, name)["spec"].get("unschedulable"), f"let in without a driver:\n{ended.output[-3000:]}"

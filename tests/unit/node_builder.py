@@ -67,7 +67,7 @@ def bare_node() -> NodeState:
         "ubuntu", "22.04", "jammy", "Ubuntu 22.04", KERNEL, "the-boot", None, False, 50000, False, BUILT, BUILT
     )
     report = SmiReport("not_installed")
-    files: dict[str, str | None] = dict.fromkeys((*driver_files.OURS, driver_files.CORDON_MARK))
+    files: dict[str, str | None] = dict.fromkeys((*driver_files.OURS, driver_files.CORDON_MARK, driver_files.BEFORE))
     facts = GspFacts(architectures=("Ampere",))
     return NodeState(system, (A40,), packages, None, KernelModule(False), report, None, False, facts, None, files, None)
 
@@ -98,6 +98,10 @@ def simulate(state: NodeState, steps: Iterable[Step]) -> NodeState:
 
 def _same(state: NodeState, _step: Step) -> NodeState:
     return state
+
+
+def _settle(state: NodeState, _step: Step) -> NodeState:
+    return replace(state, files={**state.files, driver_files.BEFORE: None})
 
 
 def _files(state: NodeState, step: Step) -> NodeState:
@@ -181,6 +185,7 @@ DEEDS = {
     "sources": _sources,
     "repair": _repair,
     "drain": _same,
+    "settle": _settle,
     "uncordon": _same,
     "files": _files,
     "install": _install,

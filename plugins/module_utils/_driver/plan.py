@@ -26,6 +26,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import fabric as n
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step, Steps
 
 NO_PERSISTENCE = "--no-persistence-mode"
+#: Steps that wait for the proof: pods are let in again, and what was before is forgotten, only where nothing is wrong.
+AFTER_PROOF = ("uncordon", "settle")
 #: What ``deb822_repository`` cannot do without.
 PYTHON_DEBIAN = "python3-debian"
 INTERRUPTED = "dpkg was interrupted, and apt refuses to work until it has finished"
@@ -337,3 +339,5 @@ def _drained(state: NodeState, wanted: Wanted, changes: list[Step], reboot_is_le
         yield Step("uncordon", "the node was drained by this run")
     elif state.files[driver_files.CORDON_MARK] is not None:
         yield Step("uncordon", "an earlier run drained the node and did not let it in again")
+    if not changes and state.files[driver_files.BEFORE] is not None:
+        yield Step("settle", "an earlier run changed the node and did not prove it")

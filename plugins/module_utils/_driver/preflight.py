@@ -51,6 +51,18 @@ def faults(state: NodeState, supported: Mapping[str, Any]) -> Iterator[GpuError]
         )
 
 
+def count(state: NodeState, wanted: Wanted) -> Iterator[GpuError]:
+    """Refuse another number of GPUs than expected: it would fail the proof, so nothing is begun."""
+    there = [device.address for device in state.gpus if not device.virtual_function]
+    if wanted.gpus_expected and len(there) != wanted.gpus_expected:
+        yield GpuError(
+            f"{wanted.gpus_expected} GPUs (driver_gpus_expected)",
+            f"{len(there)}: {', '.join(there) or 'none'}",
+            "/sys/bus/pci/devices",
+            "look for Xid messages in the kernel log and at the hardware, or set driver_gpus_expected to what the node has",
+        )
+
+
 def target_faults(
     state: NodeState, wanted: Wanted, target: Target, support: Support = _NOTHING_KNOWN
 ) -> Iterator[GpuError | str]:

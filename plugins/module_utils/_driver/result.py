@@ -12,6 +12,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import apt as debian_apt
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import shown
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import before as driver_before
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as driver_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import preflight as driver_preflight
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import proof as driver_proof
@@ -22,34 +24,36 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Sup
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as versions
-from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import ERROR, Fault
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step, Steps
 
 _NOTHING_KNOWN = Support()
 
 
 def make(
-    run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any], support: Support = _NOTHING_KNOWN
+    run: Run,
+    state: NodeState,
+    wanted: Wanted,
+    supported: Mapping[str, Any],
+    support: Support = _NOTHING_KNOWN,
+    after_change: bool = False,
 ) -> dict[str, Any]:
-    """Return everything the role needs to know of the node, in one dictionary."""
+    """Return everything the role needs to know of the node, in one dictionary. ``after_change``: the reading is the proof of one."""
     target, faults = _target(run, state, wanted, supported, support)
     steps = () if faults else driver_plan.plan(state, wanted, target)
+    steps = tuple(step for step in steps if not (after_change and step.name == "settle"))
     pending = driver_plan.pending_reboot(state, wanted, target, steps)
-    due = [step for step in steps if step.name != "uncordon"]  # pods are let in again only where nothing is wrong
-    health = () if due or pending or faults else _health(state, wanted, target)
-    problems = [str(fault) for fault in health if fault.severity == ERROR]
-    known = _health(state, wanted, target) if target else ()
+    due = [step for step in steps if step.name not in driver_plan.AFTER_PROOF]
+    proof = driver_proof.Proof() if due or pending or faults else _proof(state, wanted, target)
     return {
         "faults": [str(fault) for fault in faults],
         "steps": [step.to_dict() for step in steps],
-        "warnings_found": [*_warnings(target, support), *(str(fault) for fault in health if fault.severity != ERROR)],
-        "problems": problems,
-        "known_problems": [str(fault) for fault in known],
-        "health": [fault.to_dict() for fault in health],
+        "warnings_found": [*_warnings(target, support), *proof.warnings],
+        **proof.to_dict(),
+        "before": _before(state, wanted, steps),
         "reboot_pending": pending,
         "target_version": target.driver_version if target else None,
         "previous": _previous(state, wanted),
-        "node": driver_summary.summary(state, pending, health),
+        "node": driver_summary.summary(state, pending, proof.health),
         "diff": _diff(state, steps),
     }
 
@@ -60,7 +64,10 @@ def _target(
     """Return the target and every fault that keeps the node from it; apt is not asked where it could not answer."""
     if wanted.state == "absent":
         return None, list(_absent_faults(run, state, wanted))
-    faults: list[GpuError | str] = list(driver_preflight.faults(state, supported))
+    faults: list[GpuError | str] = [
+        *driver_preflight.faults(state, supported),
+        *driver_preflight.count(state, wanted),
+    ]
     key = driver_preflight.os_key(state)
     if key not in supported or not state.system.as_root:
         return None, faults
@@ -82,11 +89,14 @@ def _absent_faults(run: Run, state: NodeState, wanted: Wanted) -> Iterator[GpuEr
             yield fault
 
 
-def _health(state: NodeState, wanted: Wanted, target: driver_plan.Target | None) -> tuple[Fault, ...]:
-    if target is None:
-        return driver_proof.faults(state, wanted)
-    verdict = driver_plan.gsp_verdict(state, wanted, target)
-    return (*driver_proof.faults(state, wanted), *driver_proof.gsp_faults(verdict, wanted))
+def _proof(state: NodeState, wanted: Wanted, target: driver_plan.Target | None) -> driver_proof.Proof:
+    return driver_proof.prove(state, wanted, driver_plan.gsp_verdict(state, wanted, target) if target else None)
+
+
+def _before(state: NodeState, wanted: Wanted, steps: Steps) -> str | None:
+    """Return what must be remembered of the GPUs before the steps; an interrupted run remembers better than this one could."""
+    disturbing = any(step.disturbs for step in steps) and wanted.state == "present"
+    return driver_before.render(state) if disturbing and state.files[driver_files.BEFORE] is None else None
 
 
 def _warnings(target: driver_plan.Target | None, support: Support) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import smi as nvid
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as driver_versions
 
 PERSISTENCED = "nvidia-persistenced.service"
-_OUR_FILES = (*driver_files.OURS, driver_files.CORDON_MARK)
+_OUR_FILES = (*driver_files.OURS, driver_files.CORDON_MARK, driver_files.BEFORE)
 #: Secure Boot's state as the firmware tells it (EFI global variable GUID); the fifth byte is the value.
 _SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 #: Where shim's and dkms's tools leave the public half of a machine owner key.
@@ -91,10 +91,12 @@ class NodeState:
         return next((name for name in names if re.sub("[-_]", "", name.lower()) in _RIVALS), None)
 
 
-def read(run: Run, smi_timeout_s: int, root: str = "/") -> NodeState | None:
-    """Return the state; None on a host without an NVIDIA GPU on its PCI bus, where nothing else is looked at."""
+def read(run: Run, smi_timeout_s: int, root: str = "/", expected: bool = False) -> NodeState | None:
+    """Return the state; None on a host without an NVIDIA GPU on its PCI bus, unless there were or should be GPUs: nothing
+    else is looked at there."""
     pci = nvidia_pci.scan(root)
-    if not any(device.is_gpu for device in pci):
+    missed = expected or under(root, driver_files.BEFORE).exists()
+    if not missed and not any(device.is_gpu for device in pci):
         return None
     system = _system(root)
     packages = debian_dpkg.read_status(root)

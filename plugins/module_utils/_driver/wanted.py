@@ -45,6 +45,7 @@ class Wanted:
     may_remove: tuple[str, ...] = ()
     reboot: str = "auto"
     drain: str = "auto"
+    gpus_expected: int = 0  # 0: as many as there are
 
     @classmethod
     def of(cls, params: dict[str, Any]) -> Wanted:

@@ -66,6 +66,8 @@ class Gpu:
     recovery_action: str | None
     fabric_state: str | None
     fabric_status: str | None
+    pcie_link_width_max: int | None
+    pcie_link_width_current: int | None
     compute_mode: str | None
     process_count: int | None
     compute_process_count: int | None
@@ -124,6 +126,8 @@ def read_gpu(index: int, gpu: Element) -> Gpu:
         recovery_action=text(gpu, "gpu_recovery_action"),
         fabric_state=text(gpu, "fabric/state"),
         fabric_status=_fabric_status(gpu),
+        pcie_link_width_max=_lanes(gpu, "max"),
+        pcie_link_width_current=_lanes(gpu, "current"),
         compute_mode=text(gpu, "compute_mode"),
         process_count=_process_count(gpu),
         compute_process_count=_process_count(gpu, computing=True),
@@ -133,6 +137,10 @@ def read_gpu(index: int, gpu: Element) -> Gpu:
         power_limit_w=_power(gpu, "current_power_limit", "enforced_power_limit", "power_limit"),
         lost=any(bare(element.text) == _LOST for element in gpu.iter()),
     )
+
+
+def _lanes(gpu: Element, which: str) -> int | None:
+    return whole(gpu, f"pci/pci_gpu_link_info/link_widths/{which}_link_width", "x")
 
 
 def _first(values: Iterable[Any]) -> Any:

@@ -101,18 +101,23 @@ def judge_gpu(gpu: Gpu) -> Iterator[Fault]:
     """What is wrong with one GPU by its own account."""
     who = GpuId(gpu.index, gpu.pci_address, gpu.uuid)
     if gpu.lost:
-        yield Fault("gpu_lost", ERROR, MEANINGS["gpu_lost"], REMEDIES["gpu_lost"], who)
+        yield Fault("gpu_lost", ERROR, MEANINGS["gpu_lost"], REMEDIES["gpu_lost"], who, hardware=True)
     if gpu.ecc_uncorrected_count:
         count = f"{gpu.ecc_uncorrected_count} uncorrected memory errors since the driver was loaded"
-        yield Fault("ecc_uncorrected", ERROR, count, "reset the GPU", who)
+        yield Fault("ecc_uncorrected", ERROR, count, "reset the GPU", who, hardware=True)
     if gpu.remapped_rows_failure:
-        yield Fault("row_remap_failure", ERROR, "a memory row could not be remapped", "have the GPU replaced", who)
+        failed = "a memory row could not be remapped"
+        yield Fault("row_remap_failure", ERROR, failed, "have the GPU replaced", who, hardware=True)
     if gpu.remapped_rows_pending or gpu.retired_pages_pending:
         waits = "memory waits to be retired"
-        yield Fault("memory_retirement_pending", WARNING, waits, "reset the GPU or reboot when it is idle", who)
+        yield Fault(
+            "memory_retirement_pending", WARNING, waits, "reset the GPU or reboot when it is idle", who, hardware=True
+        )
     if str(gpu.recovery_action or "None").lower() not in _NO_ACTION:
         action = f"the driver asks for the recovery action {gpu.recovery_action}"
-        yield Fault("recovery_action", ERROR, action, "drain the node and do what the driver asks for", who)
+        yield Fault(
+            "recovery_action", ERROR, action, "drain the node and do what the driver asks for", who, hardware=True
+        )
     if None not in (gpu.mig_mode_current, gpu.mig_mode_pending) and gpu.mig_mode_current != gpu.mig_mode_pending:
         change = f"MIG mode change is pending ({'on' if gpu.mig_mode_pending else 'off'} after a reset)"
         yield Fault("mig_change_pending", WARNING, change, "reset the GPU when it is idle", who)
@@ -124,7 +129,9 @@ def _silent(missing: tuple[PciDevice, ...], module: KernelModule, report: SmiRep
     loaded = f"kernel module {module.version}{kind} is loaded" if module.loaded else "no kernel module is loaded"
     bus = [f"on the bus: {', '.join(map(_described, missing))}"] if missing else []
     found = "; ".join([*([report.found] if report.found else []), loaded, *bus])
-    return Fault(f"smi_{report.status}", ERROR, f"{MEANINGS[report.status]} (found: {found})", REMEDIES[report.status])
+    evidence = f"{MEANINGS[report.status]} (found: {found})"
+    may_pass = report.status not in ("not_installed", "version_mismatch")
+    return Fault(f"smi_{report.status}", ERROR, evidence, REMEDIES[report.status], may_pass=may_pass)
 
 
 def _not_in_driver(device: PciDevice) -> Fault:
@@ -134,6 +141,8 @@ def _not_in_driver(device: PciDevice) -> Fault:
         f"it is on the bus ({_kind(device)}), but not in the driver",
         "look for Xid messages in the kernel log, and for what else has claimed it",
         GpuId(pci_address=device.address),
+        hardware=True,
+        may_pass=True,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 from node_tree import Tree, bare_debian, h200_node
 
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import before as driver_before
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import state as driver_state
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe
 from ansible_collections.t9k.gpu.plugins.modules import nvidia_driver_plan
@@ -96,6 +99,71 @@ def test_gsp_cannot_be_switched_off_on_the_open_modules(module: Module, tmp_path
     (fault,) = result["faults"]
     assert "open kernel modules" in fault
     assert result["steps"] == []
+
+
+class Clock:
+    """Time that passes only by sleeping; what happens at a moment is done once it is reached."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, moments: dict[int, Any]) -> None:
+        self.now, self.moments = 0.0, moments
+        monkeypatch.setattr(nvidia_driver_plan.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(nvidia_driver_plan.time, "sleep", self.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        for moment in [each for each in self.moments if each <= self.now]:
+            self.moments.pop(moment)()
+
+
+PROOF = {**WANTED, "after_change": True, "ready_timeout": 60}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ready_at", "failures", "seconds"),
+    [
+        (PROOF, 0, 0, None),
+        (PROOF, 23, 0, 25),
+        (PROOF, 90, 1, 60),
+        ({**PROOF, "ready_timeout": 0}, 23, 1, None),
+        ({**PROOF, "after_change": False}, 23, 1, None),
+    ],
+)
+def test_a_driver_that_needs_a_while_is_waited_for_until_the_deadline(
+    module: Module,
+    tmp_path: Path,
+    fixtures: Path,
+    arguments: dict[str, Any],
+    ready_at: int,
+    failures: int,
+    seconds: int | None,
+) -> None:
+    tree = h200_node(tmp_path, fixtures)
+    sound, tree.smi = tree.smi, "No devices were found\n"
+    clock = Clock(module.monkeypatch, {ready_at: lambda: setattr(tree, "smi", sound)})
+    clock.sleep(0)
+    result = module(tree, **arguments)
+    assert (len(result["failures"]), clock.now) == (failures, seconds or 0)
+    assert (result["waited"] or {}).get("seconds") == seconds
+    assert seconds is None or "finds no GPU" in result["waited"]["for"][0]
+
+
+def test_what_does_not_pass_by_itself_is_not_waited_for(module: Module, tmp_path: Path, fixtures: Path) -> None:
+    tree = h200_node(tmp_path, fixtures)
+    tree.smi = "Failed to initialize NVML: Driver/library version mismatch\n"
+    clock = Clock(module.monkeypatch, {})
+    assert (len(module(tree, **PROOF)["failures"]), clock.now) == (1, 0)
+
+
+def test_the_only_gpu_gone_from_the_bus_fails_the_proof(module: Module, tmp_path: Path, fixtures: Path) -> None:
+    tree = h200_node(tmp_path, fixtures)
+    sound = driver_state.read(tree.run, 5, root=str(tmp_path))
+    assert sound is not None
+    tree.write(driver_files.BEFORE, driver_before.render(sound))
+    shutil.rmtree(tmp_path / "sys/bus/pci/devices/0000:00:06.0")
+    tree.smi = "No devices were found\n"
+    result = module(tree, **{**PROOF, "ready_timeout": 0})
+    assert [fault["code"] for fault in result["health"]] == ["smi_no_devices", "gpu_gone"]
+    assert len(result["failures"]) == 2
 
 
 def test_absent(module: Module, tmp_path: Path, fixtures: Path) -> None:

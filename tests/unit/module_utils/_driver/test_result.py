@@ -12,6 +12,7 @@ from role_tables import role_support
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Result, Run
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Move, Transaction, install_arguments
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import before as driver_before
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import result as driver_result
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import target as driver_target
@@ -21,6 +22,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Sup
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.smi import SmiReport
 
 SUPPORTED = {"ubuntu-22.04": {"branch": "525"}}
 V525 = "525.147.05"
@@ -212,8 +214,129 @@ def test_errors_are_problems_and_warnings_are_not(sick: dict[str, Any], code: st
     plan = make(replace(finished, smi=replace(finished.smi, gpus=(gpu,))))
     assert [fault["code"] for fault in plan["health"]] == [code]
     assert plan["node"]["health"] == plan["health"]
-    told = {"problems": plan["problems"], "warnings_found": plan["warnings_found"]}
-    assert {key: value for key, value in told.items() if value} == {place: [plan["health"][0]["message"]]}
+    assert plan["problems"] == ([plan["health"][0]["message"]] if place == "problems" else [])
+    assert (place == "warnings_found") is (plan["health"][0]["message"] in plan["warnings_found"])
+
+
+SICK_BEFORE = {"ecc_uncorrected_count": 2}
+
+
+def with_gpu(node: NodeState, **sick: Any) -> NodeState:
+    return replace(node, smi=replace(node.smi, gpus=(replace(node.smi.gpus[0], **sick),)))
+
+
+def after_change(before: NodeState, now: NodeState) -> dict[str, Any]:
+    """The proof of a change of the first node that led to the second."""
+    now = replace(now, files={**now.files, driver_files.BEFORE: driver_before.render(before)})
+    wanted = Wanted(drain="never")
+    return driver_result.make(never, now, wanted, SUPPORTED, after_change=True)
+
+
+SOUND = finished_node(V525)
+UNLOADED = replace(SOUND, smi=SmiReport("driver_not_loaded"))
+DEAD = replace(SOUND, smi=SmiReport("timeout"))
+#: How the GPU was before the change, how it is after it, code of what fails, code of what is excused
+PROOFS = [
+    (SOUND, SOUND, [], []),
+    (with_gpu(SOUND, **SICK_BEFORE), with_gpu(SOUND, ecc_uncorrected_count=5), [], ["ecc_uncorrected"]),
+    (SOUND, with_gpu(SOUND, **SICK_BEFORE), ["ecc_uncorrected"], []),
+    (with_gpu(SOUND, **SICK_BEFORE), with_gpu(SOUND, remapped_rows_failure=True), ["row_remap_failure"], []),
+    (bare_node(), with_gpu(SOUND, **SICK_BEFORE), ["ecc_uncorrected"], []),
+    (DEAD, DEAD, ["smi_timeout"], []),
+    (UNLOADED, UNLOADED, ["smi_driver_not_loaded"], []),
+    (with_gpu(SOUND, lost=True), with_gpu(SOUND, lost=True), ["gpu_lost"], []),
+    (with_gpu(SOUND, persistence_enabled=None), SOUND, [], []),
+]
+
+
+@pytest.mark.parametrize(("before", "now", "failing", "excused"), PROOFS)
+def test_only_a_hardware_fault_of_one_gpu_that_was_there_before_is_excused(
+    before: NodeState, now: NodeState, failing: list[str], excused: list[str]
+) -> None:
+    plan = after_change(before, now)
+    coded = {fault["message"]: fault["code"] for fault in plan["health"]}
+    assert [coded[sentence] for sentence in plan["failures"]] == failing
+    assert [coded[sentence] for sentence in plan["known_problems"]] == excused
+    assert [f"known before the change: {sentence}" for sentence in plan["known_problems"]] == plan["warnings_found"]
+    assert plan["problems"] == plan["node"]["problems"]
+    assert plan["steps"] == []
+
+
+def test_of_two_gpus_that_were_not_in_the_driver_before_both_are_excused_but_not_all() -> None:
+    other = replace(SOUND.pci[0], address="0000:af:00.0")
+    one_missing = replace(SOUND, pci=(*SOUND.pci, other))
+    assert after_change(one_missing, one_missing)["failures"] == []
+    all_lost = replace(one_missing, smi=with_gpu(SOUND, lost=True).smi)
+    assert len(after_change(all_lost, all_lost)["failures"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("sick", "failing"), [(SICK_BEFORE, 0), ({"recovery_action": "Reset"}, 0), ({"lost": True}, 1)]
+)
+def test_without_a_change_an_old_fault_of_one_gpu_fails_nothing_and_is_said(sick: dict[str, Any], failing: int) -> None:
+    plan = make(with_gpu(finished_node(V525), **sick))
+    assert (len(plan["failures"]), len(plan["problems"])) == (failing, 1)
+    assert all("of the hardware, not of this run" in warning for warning in plan["warnings_found"])
+    assert len(plan["warnings_found"]) == 1 - failing
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "{", '{"gpus": 3}', '{"gpus": [7], "faults": []}'])
+def test_a_memory_that_cannot_be_read_excuses_nothing(text: str) -> None:
+    now = with_gpu(SOUND, **SICK_BEFORE)
+    plan = make(replace(now, files={**now.files, driver_files.BEFORE: text}))
+    assert len(plan["failures"]) == 1
+
+
+WAITS = [
+    # what is wrong after the change, whether it may pass by itself, whether going back could mend it
+    (SOUND, False, True),
+    (UNLOADED, True, True),
+    (with_gpu(SOUND, **SICK_BEFORE), False, True),
+    (replace(SOUND, smi=SmiReport("version_mismatch")), False, True),
+    (with_gpu(SOUND, mig_mode_current=False), True, False),
+    (with_gpu(SOUND, mig_mode_current=False, ecc_uncorrected_count=1), False, True),
+]
+
+
+@pytest.mark.parametrize(("now", "waits", "mended"), WAITS)
+def test_what_may_pass_is_waited_for_unless_something_else_will_not(now: NodeState, waits: bool, mended: bool) -> None:
+    plan = after_change(
+        with_gpu(SOUND, mig_mode_current=True), with_gpu(now, mig_mode_current=True) if now is SOUND else now
+    )
+    assert plan["waiting_for"] == (plan["failures"] if waits else [])
+    assert bool(plan["waiting_for"]) is waits
+    assert plan["mended_by_going_back"] is mended
+
+
+def test_what_was_before_is_remembered_where_something_is_disturbed(resolve: Callable[[Any], None]) -> None:
+    assert make(SOUND)["before"] is None  # nothing to do
+    resolve(TARGET)
+    sick = with_gpu(finished_node("525.105.17"), **SICK_BEFORE)
+    text = make(sick, version=V525)["before"]
+    told = driver_before.read(replace(SOUND, files={**SOUND.files, driver_files.BEFORE: text}))
+    assert told is not None
+    assert [gpu.pci_address for gpu in told.gpus] == ["0000:18:00.0"]
+    assert [fault.code for fault in told.faults] == ["ecc_uncorrected"]
+    changing = replace(sick, files={**sick.files, driver_files.BEFORE: text})
+    assert make(changing, version=V525)["before"] is None  # the first memory stays
+    assert make(SOUND, purge, state="absent")["before"] is None
+
+
+def test_a_memory_that_an_interrupted_run_left_is_settled_by_a_proof() -> None:
+    left = replace(SOUND, files={**SOUND.files, driver_files.BEFORE: driver_before.render(SOUND)})
+    plan = make(left)
+    assert (names(plan), plan["failures"]) == (["settle"], [])
+    assert after_change(SOUND, SOUND)["steps"] == []
+
+
+def test_another_number_of_gpus_than_expected_is_refused_before_anything_changes(
+    resolve: Callable[[Any], None],
+) -> None:
+    resolve(TARGET)
+    plan = make(bare_node(), gpus_expected=8)
+    assert plan["faults"][0].startswith("Wanted: 8 GPUs (driver_gpus_expected). Found: 1: 0000:18:00.0")
+    assert plan["steps"] == []
+    assert make(bare_node(), gpus_expected=1)["faults"] == []
 
 
 def diffs(plan: dict[str, Any]) -> dict[str, tuple[str, str]]:

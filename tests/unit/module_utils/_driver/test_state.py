@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,16 @@ def test_no_gpu_means_nothing_else_is_looked_at(tmp_path: Path, fixtures: Path, 
     assert tree.calls == []
 
 
+def test_no_gpu_where_there_were_or_should_be_some_is_looked_at(debian: Tree) -> None:
+    """A node whose only GPU fell off the bus must not pass for one that never had any."""
+    shutil.rmtree(debian.root / "sys/bus/pci/devices/0000:18:00.0")
+    assert driver_state.read(debian.run, 5, root=str(debian.root)) is None
+    expecting = driver_state.read(debian.run, 5, root=str(debian.root), expected=True)
+    assert expecting is not None and expecting.gpus == ()
+    debian.write(driver_files.BEFORE, "{}")
+    assert driver_state.read(debian.run, 5, root=str(debian.root)) is not None
+
+
 def test_bare_debian(debian: Tree) -> None:
     state = read(debian)
     system = state.system
@@ -51,7 +62,7 @@ def test_bare_debian(debian: Tree) -> None:
     assert state.smi.status == "not_installed"
     assert not state.kernel_module.loaded
     assert state.gsp_facts.module_name == "nvidia-current"
-    assert set(state.files) == {*driver_files.OURS, driver_files.CORDON_MARK}
+    assert set(state.files) == {*driver_files.OURS, driver_files.CORDON_MARK, driver_files.BEFORE}
     assert set(state.files.values()) == {None}
     assert debian.calls == [["nvidia-smi", "-q", "-x"]]
 

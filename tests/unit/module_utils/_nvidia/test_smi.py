@@ -118,6 +118,8 @@ def test_the_capture() -> None:
             recovery_action="None",
             fabric_state=None,
             fabric_status=None,
+            pcie_link_width_max=16,
+            pcie_link_width_current=16,
             compute_mode="Default",
             process_count=0,
             compute_process_count=0,
