@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,11 @@ def test_every_variable_is_documented(role: str) -> None:
     pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
     missing = [name for name in load(ROOT / "roles" / role / "defaults/main.yml") if f"`{name}`" not in pages]
     assert not missing
+
+
+@pytest.mark.parametrize("playbook", sorted((ROOT / "playbooks").glob("*.yml")), ids=lambda path: path.stem)
+def test_playbooks_know_no_internals_of_a_role(playbook: Path) -> None:
+    assert not re.findall(r"\b__\w+", playbook.read_text())
 
 
 def test_there_are_roles() -> None:
