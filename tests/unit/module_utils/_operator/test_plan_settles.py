@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Callable
 
 import operator_cluster as cluster
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import objects as operator_objects
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import plan as operator_plan
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import preflight
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.release import crd_version
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.step import task_of
@@ -80,7 +82,8 @@ def take_labels(state: ClusterState, step: Step) -> ClusterState:
 def take_release(state: ClusterState, wanted: Wanted) -> ClusterState:
     """As helm 3: the live ClusterPolicy keeps what another hand wrote, unless the render changed there."""
     policy = rendered(wanted)
-    made = cluster.release(dict(wanted.values), chart_version=wanted.version, policy=policy)
+    drawn = frozenset({("ClusterPolicy", "cluster-policy")})
+    made = cluster.release(dict(wanted.values), chart_version=wanted.version, policy=policy, rendered=drawn)
     live = state.policies if state.policy and state.release and state.release.policy == policy else (policy,)
     return replace(state, release=made, policies=live)
 
@@ -141,23 +144,51 @@ def wishes(draw: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def patch_the_policy(state: ClusterState) -> ClusterState:
+    if state.policy is None:
+        return state
+    spec = {**state.policy["spec"], "driver": {"enabled": "by hand"}}
+    return replace(state, policies=({**state.policy, "spec": spec},))
+
+
+def delete_an_object(state: ClusterState) -> ClusterState:
+    return replace(state, objects=dict(list(state.objects.items())[1:]))
+
+
+def delete_the_sharing_configs(state: ClusterState) -> ClusterState:
+    return drop(state, {"apiVersion": "v1", "kind": "ConfigMap", "name": "time-slicing-config"})
+
+
+#: What another hand does to a cluster between two runs.
+DEEDS: dict[str, Callable[[ClusterState], ClusterState]] = {
+    "nothing": lambda state: state,
+    "patches the ClusterPolicy": patch_the_policy,
+    "deletes the ClusterPolicy": lambda state: replace(state, policies=()),
+    "deletes an object": delete_an_object,
+    "deletes the sharing configs": delete_the_sharing_configs,
+    "deletes the CRDs' marks": lambda state: replace(
+        state, crds={name: {"metadata": {"name": name}} for name in state.crds}
+    ),
+}
+NOW = datetime.datetime(2026, 1, 1, 0, 10, tzinfo=datetime.timezone.utc)
+
+
 def empty() -> ClusterState:
     nodes = {name: cluster.node(name, 0 if name == "cpu-1" else 2) for name in NODES}
     return ClusterState(server_version="v1.30.0", nodes=nodes, crds={SERVICE_MONITORS: {"metadata": {"name": "x"}}})
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(wishes(), min_size=1, max_size=4), st.booleans())
-def test_from_any_wish_to_any_other(history: list[dict[str, Any]], meddled: bool) -> None:
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(wishes(), st.sampled_from(sorted(DEEDS))), min_size=1, max_size=4))
+def test_from_any_wish_to_any_other_whatever_another_hand_does(history: list[tuple[dict[str, Any], str]]) -> None:
     state = empty()
-    for each in history:
+    for each, deed in history:
         wanted = cluster.wanted(**each)
         assert wanted.faults == ()
         state = settle(state, wanted)
         assert [step.name for step in operator_plan.plan(state, wanted)] == []
-        if meddled and state.policy:
-            spec = {**state.policy["spec"], "driver": {"enabled": "by hand"}}
-            state = replace(state, policies=({**state.policy, "spec": spec},))
+        assert preflight.faults(state, wanted, NOW) == ()  # what we made is ours
+        state = DEEDS[deed](state)
 
 
 @settings(max_examples=50, deadline=None)
