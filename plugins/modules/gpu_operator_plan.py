@@ -236,6 +236,7 @@ requests:
   type: int
 """
 
+import dataclasses
 import datetime
 from typing import Any
 
@@ -246,7 +247,6 @@ from ansible_collections.t9k.gpu.plugins.module_utils._command import runner
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as kube_connect
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import disturbance, preflight, rights
-from ansible_collections.t9k.gpu.plugins.module_utils._operator import objects as operator_objects
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import plan as operator_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import release as operator_release
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import state as operator_state
@@ -311,7 +311,8 @@ def result_of(state: operator_state.ClusterState, wanted: Wanted, steps: tuple[S
 def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
     wanted = Wanted.of(params)
     api = kube_connect.connect(params)
-    paths = [operator_objects.ref_of(item, wanted.namespace).path for item in wanted.objects]
+    wanted = dataclasses.replace(wanted, cluster_kinds=operator_state.cluster_kinds(api, wanted.unplaced))
+    paths = [wanted.ref(item).path for item in wanted.objects]
     secrets = wanted.pull_secrets if wanted.pull_secrets or not wanted.present else None
     state = operator_state.read(api, operator_state.Query(wanted.namespace, wanted.release, tuple(paths), secrets))
     faults = list(preflight.faults(state, wanted, datetime.datetime.now(datetime.timezone.utc)))

@@ -81,7 +81,7 @@ def usable_objects(state: ClusterState, wanted: Wanted) -> tuple[list[Object], l
     usable, skipped = [], []
     made_here = {item["metadata"]["name"] for item in wanted.objects if item["kind"] == "Namespace"}
     for item in wanted.objects:
-        address = objects.ref_of(item, wanted.namespace)
+        address = wanted.ref(item)
         if address.crd is not None and address.crd not in state.crds:
             skipped.append(f"{address}: skipped, the cluster has no CRD {address.crd}")
         elif address.namespace in state.namespaces_missing - made_here:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Dict, TypeVar
 
@@ -124,6 +125,15 @@ def read_workloads(reader: Reader, namespace: str) -> dict[str, Any]:
 def _age(policy: Object) -> tuple[str, str]:
     """Order ClusterPolicies as the operator does: the oldest works (clusterpolicy_controller.go, getSingletonClusterPolicy)."""
     return policy["metadata"].get("creationTimestamp") or "", policy["metadata"]["name"]
+
+
+def cluster_kinds(api: Api, versions: Iterable[str]) -> frozenset[tuple[str, str]]:
+    """Ask which kinds of these API versions are in no namespace; a version that is not served has none."""
+    found = set()
+    for version in versions:
+        resources = (api.get_or_none(f"/apis/{version}") or {}).get("resources") or []
+        found |= {(version, each["kind"]) for each in resources if not each["namespaced"]}
+    return frozenset(found)
 
 
 def _missing_namespaces(reader: Reader, objects: dict[str, Object | None], own: str) -> set[str]:

@@ -56,6 +56,19 @@ class Wanted:
     stale_after_s: int
     expect: Expect
     faults: tuple[str, ...] = field(default=())
+    #: Version and kind of those further objects that are in no namespace; only the API server knows them.
+    cluster_kinds: frozenset[tuple[str, str]] = frozenset()
+
+    def ref(self, item: Mapping[str, Any]) -> operator_objects.Ref:
+        """Return the address of a further object; one that names no namespace is in the operator's, if it is in any."""
+        nowhere = (item["apiVersion"], item["kind"]) in self.cluster_kinds
+        return operator_objects.ref_of(item, "" if nowhere else self.namespace)
+
+    @property
+    def unplaced(self) -> tuple[str, ...]:
+        """Return the API versions of custom objects that name no namespace: they may be in none."""
+        found = (item for item in self.objects if not item["metadata"].get("namespace"))
+        return tuple(sorted({item["apiVersion"] for item in found if self.ref(item).crd}))
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> Wanted:

@@ -244,6 +244,18 @@ def test_service_monitor_only_where_its_crd_is() -> None:
     assert [step.name for step in operator_plan.plan(after, cluster.wanted())] == ["objects_remove", "record_final"]
 
 
+def test_an_object_of_a_kind_without_namespaces_has_none() -> None:
+    item = {"apiVersion": "kueue.x-k8s.io/v1", "kind": "ClusterQueue", "metadata": {"name": "gpus"}, "spec": {"a": 1}}
+    crds = {**cluster.finished().crds, "clusterqueues.kueue.x-k8s.io": {"metadata": {"name": "x"}}}
+    wanted = cluster.wanted(manifests=[item])
+    assert wanted.ref(item).path == "/apis/kueue.x-k8s.io/v1/namespaces/gpu-operator/clusterqueues/gpus"
+    wanted = replace(wanted, cluster_kinds=frozenset({("kueue.x-k8s.io/v1", "ClusterQueue")}))
+    path = "/apis/kueue.x-k8s.io/v1/clusterqueues/gpus"
+    assert wanted.ref(item).path == path
+    state = cluster.finished(crds=crds, objects={path: item})
+    assert [step.name for step in operator_plan.plan(state, wanted)] == ["record"]  # it is there: only to be remembered
+
+
 def test_the_content_of_a_secret_is_in_no_diff() -> None:
     secret = {
         "apiVersion": "v1",

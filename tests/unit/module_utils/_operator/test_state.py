@@ -95,6 +95,12 @@ def test_namespaces_are_asked_for_only_where_an_object_is_missing() -> None:
     assert "/api/v1/namespaces/m" not in api.asked
 
 
+def test_kinds_without_namespaces() -> None:
+    served = {"resources": [{"kind": "A", "namespaced": True}, {"kind": "B", "namespaced": False}]}
+    api: Any = Api(objects={"/apis/x.y/v1": served})
+    assert operator_state.cluster_kinds(api, ["x.y/v1", "not.served/v1"]) == {("x.y/v1", "B")}
+
+
 def test_refusals_are_collected() -> None:
     state = read(Api(refused=("/nodes", "/daemonsets")))
     assert len(state.denied) == 2
