@@ -249,7 +249,7 @@ def readmit(api: kube_connect.Api, request: Request, params: dict[str, Any], che
     marked = session.is_marked(api, request.name)
     node = "would be let in again"
     if not (check and marked):
-        node = session.readmit(api, request, params["timeout"], rules_of(request, params))
+        node = session.readmit(api, request, params["timeout"], Rules() if check else rules_of(request, params))
     change = Change(f"node {request.name}", "drained\n" if marked else f"{node}\n", f"{node}\n")
     return {"changed": change.changed, "diff": change.diff, "node": node, "pods": []}
 

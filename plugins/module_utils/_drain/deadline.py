@@ -23,5 +23,6 @@ class Deadline:
     def passed(self) -> bool:
         return self.now() >= self._end
 
-    def pause(self) -> None:
-        self._sleep(max(0.0, min(POLL_S, self._end - self.now())))
+    def pause(self, polls: int = 1) -> None:
+        """Sleep between two looks, or as long as ``polls`` of them where a look is dear, and never past the end."""
+        self._sleep(max(0.0, min(POLL_S * polls, self._end - self.now())))

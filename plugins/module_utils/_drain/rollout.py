@@ -27,6 +27,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._kube.fault import ApiFaul
 
 NAME = "t9k-gpu-rollout"
 _TRIES = 1000
+#: Every look lists all nodes, and many may be waiting.
+_POLLS = 5
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def reserve(api: Api, request: Request, rules: Rules, deadline: Deadline) -> boo
             return False
         if deadline.passed:
             raise _full(request, rules, tally, pause, deadline)
-        deadline.pause()
+        deadline.pause(_POLLS)
     return True
 
 

@@ -107,6 +107,7 @@ def readmit(api: Api, request: Request, timeout_s: float, rules: Rules) -> str:
     node = drain_claim.read(api, request.name)
     mark = drain_mark.of(node)
     if mark is None:
+        rollout.release(api, request, rules)
         return f"cordoned by {others.cordoned_by(node)}, not by us" if drain_node.cordoned(node) else "takes pods"
     drain_claim.require_ours_to_take(api, node, request, rebooted=True)
     moving.bring_back(api, request.name)

@@ -458,3 +458,13 @@ def test_node_that_is_back_with_its_former_driver_still_counts_as_failed(
     play(**BUDGET)
     play(state="uncordoned", **BUDGET)
     assert budget.FAILED not in cluster.node("gpu-01")["metadata"]["annotations"]
+
+
+def test_promise_goes_also_where_somebody_took_the_mark_away(play: Any, cluster: FakeCluster) -> None:
+    play(**BUDGET)
+    gone = {"metadata": {"annotations": {mark.ANNOTATION: None}}, "spec": {"unschedulable": None}}
+    cluster.write("gpu-01", gone, "kubectl")
+    play(state="uncordoned", check=True, **BUDGET)
+    assert list(ledger(cluster)) == ["gpu-01"]
+    assert play(state="uncordoned", **BUDGET)["node"] == "takes pods"
+    assert ledger(cluster) == {}
