@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
-import tests.unit.conftest  # noqa: F401
+import importlib
+
+importlib.import_module("tests.unit.conftest")

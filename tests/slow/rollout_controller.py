@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import sys
@@ -9,7 +10,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import tests.unit.conftest  # noqa: F401
+importlib.import_module("tests.unit.conftest")  # makes the collection importable
+
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import session
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.claim import Request
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.holder import Holder
