@@ -58,7 +58,8 @@ def main() -> None:
     bind_pci(pci_tree(profile))
     late = hardware.fault("module-late", at_boot=True)
     if late:  # dkms at boot, a slow board, udev that has much to do: the host is long up before its GPUs are
-        run("systemd-run", "--no-block", f"--on-active={late[0]}", sys.argv[0], "load")
+        # Not by systemd-run, which waits for the boot that waits for this; what a oneshot unit leaves behind lives on.
+        subprocess.Popen(["sh", "-c", 'sleep "$1"; exec "$0" load', sys.argv[0], late[0]], start_new_session=True)
     else:
         load(profile)
 
