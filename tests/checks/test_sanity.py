@@ -42,6 +42,7 @@ def copy_of_the_clone(target: Path) -> Path:
         "--",
         ".",
         ":!tests/[!s]*",
+        ":!tests/slow",
         ":!molecule",
     ]
     names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout.split(b"\0")
