@@ -45,11 +45,11 @@ def ensure(systems: Iterable[str]) -> dict[str, str]:
 
 def _ensure_os(system: str, base: str) -> str:
     files, setup = content(system)
-    key = _hash({**files, "base": base.encode(), "setup": setup})
+    key = digest({**files, "base": base.encode(), "setup": setup})
     name = f"{NAME}-{system}:{key}"
     if not podman.exists("image", name):
         say(f"making the image of {system}")
-        _derive(base, name, _tar(files), setup)
+        _derive(base, name, tar(files), setup)
         _forget_older(f"{NAME}-{system}", name)
     return name
 
@@ -58,7 +58,7 @@ def ensure_base() -> str:
     """The user's image with what it lacks, or Debian built from its packages."""
     named = os.environ.get("T9K_GPU_LAB_IMAGE")
     recipe = {"packages": " ".join(PACKAGES), "release": RELEASE, "image": named or "", "mirrors": " ".join(mirrors())}
-    name = f"{NAME}-base:{_hash({key: value.encode() for key, value in recipe.items()})}"
+    name = f"{NAME}-base:{digest({key: value.encode() for key, value in recipe.items()})}"
     if podman.exists("image", name):
         return name
     if named:
@@ -89,13 +89,16 @@ def ensure_tar(name: str) -> Path:
     return path
 
 
-def mirrors() -> list[str]:
-    """Debian's sources of this machine where it has them, as sources.list lines; otherwise mmdebstrap's own default."""
+def mirrors(wanted: str = RELEASE) -> list[str]:
+    """Debian's sources of this machine where it has them, as sources.list lines; otherwise mmdebstrap's own default.
+
+    Another release of Debian comes from the same servers.
+    """
     form = "$(REPO_URI) $(RELEASE) $(COMPONENT) $(LABEL)"
     shown = machine.run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"], check=False).stdout
     rows = [line.split(maxsplit=3) for line in shown.decode().splitlines()]
     return [
-        f"deb {uri} {release} main"
+        f"deb {uri} {release.replace(RELEASE, wanted)} main"
         for uri, release, component, label in (row for row in rows if len(row) == 4)
         if component == "main" and release.startswith(RELEASE) and label in ("Debian", "Debian-Security")
     ]
@@ -103,21 +106,29 @@ def mirrors() -> list[str]:
 
 def content(system: str) -> tuple[dict[str, bytes], bytes]:
     """What an OS has on top of the base: files by path, and the script that runs once."""
-    stand_ins, place = HERE / "stand_ins", "usr/lib/gpu-stand-in"
-    files = {f"{place}/hardware.py": (stand_ins / "hardware.py").read_bytes()}
-    for program in ("boot", "nvidia-smi", "nvidia-persistenced", "dkms", "dmesg"):
-        files[f"{place}/{program}"] = (stand_ins / f"{program.replace('-', '_')}.py").read_bytes()
-    files[f"{place}/libcuda.so"] = cuda.library()
-    for unit in stand_ins.glob("*.service"):
+    files = stand_ins("boot", "nvidia-smi", "nvidia-persistenced", "dkms", "dmesg")
+    for unit in (HERE / "stand_ins").glob("*.service"):
         files[f"etc/systemd/system/{unit.name}"] = unit.read_bytes()
-    for capture in sorted({profile["capture"] for profile in spec.profiles().values() if "capture" in profile}):
-        for name in CAPTURES:
-            files[f"{place}/captures/{capture}/{name}"] = (FIXTURES / capture / name).read_bytes()
-    files["etc/dpkg/dpkg.cfg.d/lab"] = b"force-unsafe-io\n"
     if system == "ubuntu-like":
         files.update(_ubuntu())
     scripts = [HERE / "os" / system / "setup.sh", HERE / "os" / "kernel.sh"]
     return files, f"kernel={platform.release()}\n".encode() + b"".join(script.read_bytes() for script in scripts)
+
+
+def stand_ins(*programs: str) -> dict[str, bytes]:
+    """The programs with what they share, the library that computes and the captures they start from, by path."""
+    place = "usr/lib/gpu-stand-in"
+    files = {
+        f"{place}/hardware.py": (HERE / "stand_ins/hardware.py").read_bytes(),
+        f"{place}/libcuda.so": cuda.library(),
+    }
+    for program in programs:
+        files[f"{place}/{program}"] = (HERE / f"stand_ins/{program.replace('-', '_')}.py").read_bytes()
+    for capture in sorted({profile["capture"] for profile in spec.profiles().values() if "capture" in profile}):
+        for name in CAPTURES:
+            files[f"{place}/captures/{capture}/{name}"] = (FIXTURES / capture / name).read_bytes()
+    files["etc/dpkg/dpkg.cfg.d/lab"] = b"force-unsafe-io\n"
+    return files
 
 
 def _ubuntu() -> dict[str, bytes]:
@@ -151,7 +162,7 @@ def _forget_older(repository: str, current: str) -> None:
             podman.run("rmi", name, check=False)
 
 
-def _tar(files: Mapping[str, bytes]) -> bytes:
+def tar(files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path, data in sorted(files.items()):
@@ -162,6 +173,7 @@ def _tar(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def _hash(parts: Mapping[str, bytes]) -> str:
+def digest(parts: Mapping[str, bytes]) -> str:
+    """Name all that goes into an image, so that a change makes a new one."""
     digests = {path: hashlib.sha256(data).hexdigest() for path, data in parts.items()}
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:12]
