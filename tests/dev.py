@@ -62,6 +62,15 @@ def down(_rest: list[str]) -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)  # the chart that demo packaged
 
 
+def vm(rest: list[str]) -> None:
+    """a virtual machine with Debian's kernels: up, ssh [COMMAND], cut (its power), on, down"""
+    command, *words = rest or ["up"]
+    if command in ("ssh", "cut", "on"):
+        line = [" ".join(words)] if words else []
+        _exec(sys.executable, "-m", "tests.lab.hosts", command, *line, "--name", "vm", "--host", "vm-01")
+    _exec(sys.executable, "-m", "tests.lab.hosts", command, "--name", "vm", "--spec", "tests/lab/specs/vm.yml")
+
+
 def fault(rest: list[str]) -> None:
     """switch a fault of the demo's lab on or off, e.g. ./dev fault gpu-a40 gpu-off-bus 2; --help lists them"""
     _exec(sys.executable, "-m", "tests.lab", "fault", *rest)
@@ -74,9 +83,13 @@ def test(rest: list[str]) -> None:
 
 def unit(rest: list[str]) -> None:
     """the unit tests, or those of the paths given"""
-    named = any(Path(word.partition("::")[0]).exists() for word in rest)  # "-n 2" names no path
-    paths = [] if named else ["tests/unit"]
-    _exec(sys.executable, "-m", "pytest", *paths, *rest)
+    _exec(sys.executable, "-m", "pytest", *_paths("tests/unit", rest), *rest)
+
+
+def _paths(usual: str, rest: list[str]) -> list[str]:
+    """Nothing where the words name a path ("-n 2" names none), else the usual one."""
+    named = any(Path(word.partition("::")[0]).exists() for word in rest)
+    return [] if named else [usual]
 
 
 def lint(rest: list[str]) -> None:
@@ -90,9 +103,8 @@ def molecule(rest: list[str]) -> None:
 
 
 def slow(rest: list[str]) -> None:
-    """what takes too long for every run (dkms, faults, ten thousand rollouts), or of it the paths given"""
-    paths = [] if any(not word.startswith("-") for word in rest) else ["tests/slow"]
-    _exec(sys.executable, "-m", "pytest", *paths, *rest)
+    """what takes too long for every run (dkms, virtual machines, faults, ten thousand rollouts), or of it the paths given"""
+    _exec(sys.executable, "-m", "pytest", *_paths("tests/slow", rest), *rest)
 
 
 def mutants(rest: list[str]) -> None:
@@ -107,7 +119,7 @@ def run(rest: list[str]) -> None:
 
 COMMANDS = {
     function.__name__: function
-    for function in (demo, play, down, fault, test, unit, lint, molecule, slow, mutants, run)
+    for function in (demo, play, down, vm, fault, test, unit, lint, molecule, slow, mutants, run)
 }
 
 

@@ -14,7 +14,8 @@ from tests.lab.log import LabError
 
 HERE = Path(__file__).resolve().parent
 DEMO = HERE / "specs" / "demo.yml"
-SYSTEMS = ("debian-12", "debian-13", "ubuntu-like")
+#: What a host of each kind can run.
+SYSTEMS = {"container": ("debian-12", "debian-13", "ubuntu-like"), "vm": ("debian-12", "debian-13")}
 COMPONENTS = ("main", "all")
 #: The CRDs of other products that a spec may ask for: name in the spec → file.
 CRDS = {path.stem: path for path in sorted((HERE / "cluster" / "crds").glob("*.yml"))}
@@ -29,11 +30,13 @@ class Host:
     gpus: str = "none"  # a name in profiles.yml
     components: str = "main"  # debian: "all" switches contrib, non-free and non-free-firmware on
     hardware: dict[str, Any] | None = None  # fields that replace the profile's on this host
+    kind: str = "container"  # or vm: kernels of its own
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?", self.name):
             raise LabError(f"host name: wanted lower-case letters, digits and '-', found {self.name!r}")
-        _one_of(f"host {self.name}: os", self.os, SYSTEMS)
+        _one_of(f"host {self.name}: kind", self.kind, tuple(SYSTEMS))
+        _one_of(f"host {self.name}: os", self.os, SYSTEMS[self.kind])
         _one_of(f"host {self.name}: components", self.components, COMPONENTS)
         _one_of(f"host {self.name}: gpus", self.gpus, tuple(profiles()))
 

@@ -69,6 +69,16 @@ class Lab:
         """What a host's apt downloads: /var/cache/apt/archives there."""
         return self.folder / "archives" / host
 
+    @property
+    def machines(self) -> Path:
+        """A folder for each host that is a virtual machine."""
+        return self.folder / "machines"
+
+    @property
+    def monitors(self) -> Path:
+        """Sockets of the virtual machines' monitors: not in the cache either, for the length of their names."""
+        return self.control_sockets.with_name(f"{self.control_sockets.name}-vm")
+
     # the cluster's own
 
     @property

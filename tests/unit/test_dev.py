@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests import dev
@@ -17,18 +19,20 @@ def test_a_failure_of_the_lab_is_its_own_message_and_no_traceback(capfd: pytest.
 
 
 @pytest.mark.parametrize(
-    ("words", "run"),
+    ("command", "words", "run"),
     [
-        (["-q", "-n", "2"], ["tests/unit", "-q", "-n", "2"]),
-        (["tests/unit/test_dev.py", "-q"], ["tests/unit/test_dev.py", "-q"]),
-        (["tests/unit/test_dev.py::test_x"], ["tests/unit/test_dev.py::test_x"]),
+        (dev.unit, ["-q", "-n", "2"], ["tests/unit", "-q", "-n", "2"]),
+        (dev.unit, ["tests/unit/test_dev.py", "-q"], ["tests/unit/test_dev.py", "-q"]),
+        (dev.unit, ["tests/unit/test_dev.py::test_x"], ["tests/unit/test_dev.py::test_x"]),
+        (dev.slow, ["-x"], ["tests/slow", "-x"]),
+        (dev.slow, ["tests/slow/test_dkms.py"], ["tests/slow/test_dkms.py"]),
     ],
 )
-def test_unit_runs_the_unit_tests_or_the_paths_given(
-    monkeypatch: pytest.MonkeyPatch, words: list[str], run: list[str]
+def test_the_tests_of_a_command_are_its_folder_or_the_paths_given(
+    monkeypatch: pytest.MonkeyPatch, command: Callable[[list[str]], None], words: list[str], run: list[str]
 ) -> None:
     """Without a path of its own pytest would run the scenarios too, beside whoever else uses the lab."""
     asked: list[tuple[str, ...]] = []
     monkeypatch.setattr(dev, "_exec", lambda *argv: asked.append(argv))
-    dev.unit(words)
+    command(words)
     assert list(asked[0][3:]) == run

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,16 +17,21 @@ COMPONENTS = ("main", "restricted", "multiverse")
 DATE = "Fri, 01 Mar 2024 12:00:00 UTC"
 
 
-def pockets(series: str, release: Mapping[str, str], found: Mapping[str, Iterable[Package]]) -> dict[str, bytes]:
+def pockets(
+    series: str,
+    release: Mapping[str, str],
+    found: Mapping[str, Iterable[Package]],
+    components: Sequence[str] = COMPONENTS,
+) -> dict[str, bytes]:
     """Every file, by its path below the archive's root; pocket '' is the release's own, which a lab leaves empty."""
     out: dict[str, bytes] = {}
     for pocket, packages in {"": (), **found}.items():
         suite = f"{series}-{pocket}" if pocket else series
         indices: dict[str, bytes] = {}
-        for component in COMPONENTS:
+        for component in components:
             rows = [package for package in packages if package.component == component]
             indices[f"{component}/binary-amd64/Packages"] = _index(rows, "pool/", out)
-        head = {**release, "Suite": suite, "Codename": series, "Components": " ".join(COMPONENTS)}
+        head = {**release, "Suite": suite, "Codename": series, "Components": " ".join(components)}
         out.update({f"dists/{suite}/{path}": data for path, data in indices.items()})
         out[f"dists/{suite}/Release"] = _release(head, indices)
     return out

@@ -122,7 +122,7 @@ def _ids(lab: Lab, host: str) -> tuple[str, str] | None:
 
 def wanted(lab: Lab) -> bool:
     """Whether hosts stand behind the lab's nodes."""
-    return not machine.missing_packages() and bool(_hosts(lab))
+    return not machine.missing_packages(["container"]) and bool(_hosts(lab))
 
 
 def main() -> int:

@@ -45,11 +45,11 @@ def ensure(systems: Iterable[str]) -> dict[str, str]:
 
 def _ensure_os(system: str, base: str) -> str:
     files, setup = content(system)
-    key = _hash({**files, "base": base.encode(), "setup": setup})
+    key = digest({**files, "base": base.encode(), "setup": setup})
     name = f"{NAME}-{system}:{key}"
     if not podman.exists("image", name):
         say(f"making the image of {system}")
-        _derive(base, name, _tar(files), setup)
+        _derive(base, name, tar(files), setup)
         _forget_older(f"{NAME}-{system}", name)
     return name
 
@@ -60,7 +60,7 @@ def ensure_base(release: str) -> str:
     sources = " ".join(mirrors(release))
     recipe = {"packages": " ".join(PACKAGES), "release": release, "image": named or "", "mirrors": sources}
     repository = f"{NAME}-base" if release == "bookworm" else f"{NAME}-base-{release}"
-    name = f"{repository}:{_hash({key: value.encode() for key, value in recipe.items()})}"
+    name = f"{repository}:{digest({key: value.encode() for key, value in recipe.items()})}"
     if podman.exists("image", name):
         return name
     if named:
@@ -115,17 +115,9 @@ def mirrors(release: str) -> list[str]:
 
 def content(system: str) -> tuple[dict[str, bytes], bytes]:
     """What an OS has on top of the base: files by path, and the script that runs once."""
-    stand_ins, place = HERE / "stand_ins", "usr/lib/gpu-stand-in"
-    files = {f"{place}/hardware.py": (stand_ins / "hardware.py").read_bytes()}
-    for program in ("boot", "nvidia-smi", "nvidia-persistenced", "dkms", "dmesg"):
-        files[f"{place}/{program}"] = (stand_ins / f"{program.replace('-', '_')}.py").read_bytes()
-    files[f"{place}/libcuda.so"] = cuda.library()
-    for unit in stand_ins.glob("*.service"):
+    files = stand_ins("boot", "nvidia-smi", "nvidia-persistenced", "dkms", "dmesg")
+    for unit in (HERE / "stand_ins").glob("*.service"):
         files[f"etc/systemd/system/{unit.name}"] = unit.read_bytes()
-    for capture in sorted({profile["capture"] for profile in spec.profiles().values() if "capture" in profile}):
-        for name in CAPTURES:
-            files[f"{place}/captures/{capture}/{name}"] = (FIXTURES / capture / name).read_bytes()
-    files["etc/dpkg/dpkg.cfg.d/lab"] = b"force-unsafe-io\n"
     if system == "ubuntu-like":
         files.update(_ubuntu())
     scripts = [
@@ -133,6 +125,22 @@ def content(system: str) -> tuple[dict[str, bytes], bytes]:
         HERE / "os" / "kernel.sh",
     ]
     return files, f"kernel={platform.release()}\n".encode() + b"".join(script.read_bytes() for script in scripts)
+
+
+def stand_ins(*programs: str) -> dict[str, bytes]:
+    """The programs with what they share, the library that computes and the captures they start from, by path."""
+    place = "usr/lib/gpu-stand-in"
+    files = {
+        f"{place}/hardware.py": (HERE / "stand_ins/hardware.py").read_bytes(),
+        f"{place}/libcuda.so": cuda.library(),
+    }
+    for program in programs:
+        files[f"{place}/{program}"] = (HERE / f"stand_ins/{program.replace('-', '_')}.py").read_bytes()
+    for capture in sorted({profile["capture"] for profile in spec.profiles().values() if "capture" in profile}):
+        for name in CAPTURES:
+            files[f"{place}/captures/{capture}/{name}"] = (FIXTURES / capture / name).read_bytes()
+    files["etc/dpkg/dpkg.cfg.d/lab"] = b"force-unsafe-io\n"
+    return files
 
 
 def _ubuntu() -> dict[str, bytes]:
@@ -166,7 +174,7 @@ def _forget_older(repository: str, current: str) -> None:
             podman.run("rmi", name, check=False)
 
 
-def _tar(files: Mapping[str, bytes]) -> bytes:
+def tar(files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path, data in sorted(files.items()):
@@ -177,6 +185,7 @@ def _tar(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def _hash(parts: Mapping[str, bytes]) -> str:
+def digest(parts: Mapping[str, bytes]) -> str:
+    """Name all that goes into an image, so that a change makes a new one."""
     digests = {path: hashlib.sha256(data).hexdigest() for path, data in parts.items()}
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:12]

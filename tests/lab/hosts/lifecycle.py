@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
 import socket
-import tarfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.lab.hosts import archives, image, inventory, machine, network, podman
+from tests.lab.hosts.inventory import Address
+from tests.lab.hosts.vm import lifecycle as virtual
 from tests.lab.log import LabError
 from tests.lab.spec import Host
 from tests.lab.state import Lab
 
 LABEL = "t9k.gpu.lab"
-WAIT_S = 180.0
+#: An emulated machine boots in 15 s on a quiet machine and in minutes on one that has six times its load.
+WAIT_S = {"container": 180.0, "vm": 600.0}
 ALL_COMPONENTS = (
     "for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.sources; do [ ! -e $list ] || sed -Ei "
     "'s/^(deb .* main|Components: main)$/\\1 contrib non-free non-free-firmware/' $list; done"
@@ -35,32 +36,47 @@ def container_name(lab: Lab, host: str) -> str:
     return f"t9k-gpu-{lab.name}-{host}"
 
 
-def up(lab: Lab, hosts: Sequence[Host]) -> dict[str, str]:
+def up(lab: Lab, hosts: Sequence[Host]) -> dict[str, Address]:
     """All hosts as the spec says, reachable by ssh; those that already are stay as they are."""
-    machine.install_missing_packages()
-    images = image.ensure(sorted({host.os for host in hosts}))
+    machine.install_missing_packages(sorted({host.kind for host in hosts}))
     _ensure_key(lab)
-    subnet = network.ensure(lab.name, f"{LABEL}={lab.name}")
-    addresses = {host.name: network.address(subnet, index) for index, host in enumerate(hosts)}
-    wanted = {container_name(lab, host.name) for host in hosts}
-    for name in podman.names_with_label(f"{LABEL}={lab.name}"):
-        if name not in wanted:
-            _remove(lab, name)
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        list(pool.map(lambda host: _ensure_host(lab, host, images[host.os], addresses[host.name]), hosts))
-    for name, address in addresses.items():
-        wait_for_ssh(name, address)
-    inventory.write(lab, addresses)
+    machines = [host for host in hosts if host.kind == "vm"]
+    for name in set(virtual.names(lab)) - {host.name for host in machines}:
+        virtual.remove(lab, name)
+    addresses = {host.name: Address("127.0.0.1", virtual.ensure(lab, host, _files(lab, host))) for host in machines}
+    addresses.update(_containers(lab, [host for host in hosts if host.kind == "container"]))
+    for host in hosts:
+        wait_for_ssh(host.name, addresses[host.name], WAIT_S[host.kind])
+    inventory.write(lab, {host.name: addresses[host.name] for host in hosts})
     return addresses
 
 
+def _containers(lab: Lab, hosts: Sequence[Host]) -> dict[str, Address]:
+    """The hosts that are containers, started; those that left the spec go."""
+    wanted = {container_name(lab, host.name) for host in hosts}
+    if podman.installed():
+        for name in podman.names_with_label(f"{LABEL}={lab.name}"):
+            if name not in wanted:
+                _remove(lab, name)
+    if not hosts:
+        return {}
+    images = image.ensure(sorted({host.os for host in hosts}))
+    subnet = network.ensure(lab.name, f"{LABEL}={lab.name}")
+    addresses = {host.name: network.address(subnet, index) for index, host in enumerate(hosts)}
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(lambda host: _ensure_host(lab, host, images[host.os], addresses[host.name]), hosts))
+    return {name: Address(address) for name, address in addresses.items()}
+
+
 def down(lab: Lab) -> None:
-    """Nothing of the lab's hosts stays: containers, network, files. Downloaded packages go to the cache."""
+    """Nothing of the lab's hosts stays: containers, network, machines, files. Downloaded packages go to the cache."""
+    for name in virtual.names(lab):
+        virtual.remove(lab, name)
     if podman.installed():  # a scenario begins with this, also on a machine that never had a lab
         _remove_hosts(lab)
     _close_connections(lab)
     machine.run([*machine.as_root(), "rm", "-rf", str(lab.folder / "archives")])
-    for path in (lab.ssh_key.parent, lab.control_sockets):
+    for path in (lab.ssh_key.parent, lab.control_sockets, lab.machines, lab.monitors):
         shutil.rmtree(path, ignore_errors=True)
     lab.inventory.unlink(missing_ok=True)
     if lab.folder.is_dir() and not any(lab.folder.iterdir()):
@@ -75,19 +91,20 @@ def _remove_hosts(lab: Lab) -> None:
 
 
 def status(lab: Lab) -> list[tuple[str, str]]:
-    """(container, its state) of every host of the lab."""
+    """(container or virtual machine, its state) of every host of the lab."""
+    rows = virtual.status(lab)
     if not podman.installed():
-        return []
+        return rows
     shown = podman.text("ps", "--all", "--filter", f"label={LABEL}={lab.name}", "--format", "{{.Names}}\t{{.Status}}")
-    return [(name, state) for name, state in (line.split("\t") for line in shown.splitlines())]
+    return rows + [(name, state) for name, state in (line.split("\t") for line in shown.splitlines())]
 
 
-def wait_for_ssh(name: str, address: str, limit_s: float = WAIT_S) -> None:
+def wait_for_ssh(name: str, address: Address, limit_s: float) -> None:
     """Until the host's sshd introduces itself."""
     until, last = time.monotonic() + limit_s, "no answer yet"
     while time.monotonic() < until:
         try:
-            with socket.create_connection((address, 22), timeout=2) as connection:
+            with socket.create_connection((address.address, address.port), timeout=2) as connection:
                 if connection.recv(4) == b"SSH-":
                     return
         except OSError as error:
@@ -122,7 +139,7 @@ def _ensure_host(lab: Lab, host: Host, image_name: str, address: str) -> None:
     boot = ["--systemd", "always", "--restart", "always", "--volume", f"{cached}:/var/cache/apt/archives"]
     fresh = f"{name}.new"  # it gets its name when it is complete, so that a killed run leaves no half host
     podman.run("create", "--name", fresh, "--pull", "never", *flags, *net, *RIGHTS, *boot, image_name, "/sbin/init")
-    podman.run("cp", "-", f"{fresh}:/", stdin=_tar(files))
+    podman.run("cp", "-", f"{fresh}:/", stdin=image.tar(files))
     podman.run("start", fresh)
     if host.components == "all":
         podman.run("exec", fresh, "sh", "-c", ALL_COMPONENTS)
@@ -147,19 +164,6 @@ def _files(lab: Lab, host: Host) -> dict[str, bytes]:
         if proxy:
             files["etc/apt/apt.conf.d/90lab-proxy"] = f'Acquire::http::Proxy "{proxy}";\n'.encode()
     return files
-
-
-def _tar(files: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        folder = tarfile.TarInfo("root/.ssh")
-        folder.type, folder.mode = tarfile.DIRTYPE, 0o700
-        archive.addfile(folder)
-        for path, data in files.items():
-            entry = tarfile.TarInfo(path)
-            entry.size, entry.mode = len(data), 0o644
-            archive.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
 
 
 def _close_connections(lab: Lab) -> None:

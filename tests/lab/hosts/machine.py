@@ -5,26 +5,40 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tests.lab.log import LabError, say
 
-# command -> Debian package that brings it
-NEEDED = {
-    "podman": "podman",
-    "runc": "runc",
-    "netavark": "netavark",
-    "mmdebstrap": "mmdebstrap",
-    "ip": "iproute2",
-    "iptables": "iptables",
-    "ssh-keygen": "openssh-client",
-    "gpg": "gpg",
-    "gpg-agent": "gpg-agent",
-    "gcc": "build-essential",
-}
-ELSEWHERE = {"netavark": "/usr/lib/podman/netavark"}  # not on PATH
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+# command, or file, -> Debian package that brings it; for every kind of host, then for each
+ALWAYS = {
+    "mmdebstrap": "mmdebstrap",
+    "ssh-keygen": "openssh-client",
+    "gcc": "build-essential",
+    KEYRING: "debian-archive-keyring",
+}
+NEEDED = {
+    "container": {
+        "podman": "podman",
+        "runc": "runc",
+        "/usr/lib/podman/netavark": "netavark",
+        "ip": "iproute2",
+        "iptables": "iptables",
+        "gpg": "gpg",
+        "gpg-agent": "gpg-agent",
+    },
+    "vm": {
+        "qemu-system-x86_64": "qemu-system-x86",
+        "qemu-img": "qemu-utils",
+        "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf",
+        "grub-mkstandalone": "grub-common",
+        "/usr/lib/grub/x86_64-efi/moddep.lst": "grub-efi-amd64-bin",
+        "mkfs.vfat": "dosfstools",
+        "mcopy": "mtools",
+        "mke2fs": "e2fsprogs",
+    },
+}
 
 
 def as_root(keep: Sequence[str] = ()) -> list[str]:
@@ -48,18 +62,24 @@ def text(argv: Sequence[str]) -> str:
     return run(argv).stdout.decode()
 
 
-def missing_packages() -> list[str]:
-    absent = [
-        package
-        for command, package in NEEDED.items()
-        if not shutil.which(command) and not Path(ELSEWHERE.get(command, f"/usr/sbin/{command}")).exists()
-    ]
-    return absent if Path(KEYRING).exists() else [*absent, "debian-archive-keyring"]
+def missing_packages(kinds: Iterable[str]) -> list[str]:
+    """What hosts of these kinds need and this machine lacks."""
+    needed = dict(ALWAYS)
+    for kind in kinds:
+        needed.update(NEEDED[kind])
+    return [package for what, package in needed.items() if not _there(what)]
 
 
-def install_missing_packages() -> None:
+def _there(what: str) -> bool:
+    """A file, or a command; those of administrators are not on everybody's PATH."""
+    return (
+        Path(what).exists() if what.startswith("/") else bool(shutil.which(what) or Path(f"/usr/sbin/{what}").exists())
+    )
+
+
+def install_missing_packages(kinds: Iterable[str]) -> None:
     """Nothing where everything is here; otherwise one apt transaction."""
-    packages = missing_packages()
+    packages = missing_packages(kinds)
     if not packages:
         return
     if not shutil.which("apt-get"):

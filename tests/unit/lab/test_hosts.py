@@ -63,8 +63,12 @@ def test_subnets_avoid_what_is_taken_and_are_the_same_again() -> None:
 
 def test_inventory_has_kubespray_s_groups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("T9K_GPU_CACHE", str(tmp_path))
-    children = inventory.document(Lab("demo"), {"a": "10.90.0.10"})["all"]["children"]
-    assert children["kube_node"]["hosts"] == {"a": {"ansible_host": "10.90.0.10"}}
+    addresses = {"a": inventory.Address("10.90.0.10"), "b": inventory.Address("127.0.0.1", 2201)}
+    children = inventory.document(Lab("demo"), addresses)["all"]["children"]
+    assert children["kube_node"]["hosts"] == {
+        "a": {"ansible_host": "10.90.0.10"},
+        "b": {"ansible_host": "127.0.0.1", "ansible_port": 2201},
+    }
     assert str(tmp_path) in children["kube_node"]["vars"]["ansible_ssh_private_key_file"]
     assert "gpu_nodes" not in children
 

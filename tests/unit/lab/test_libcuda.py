@@ -189,11 +189,11 @@ def test_debian_keeps_the_version_in_a_folder_of_its_own(library: Library, cuda_
 def test_the_lab_tells_its_gpus_in_the_form_that_is_read(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the stand-in of the hardware writes at boot."""
     monkeypatch.syspath_prepend(str(cuda.SOURCES.parent))
-    boot, hardware = importlib.import_module("boot"), importlib.import_module("hardware")
+    hardware = importlib.import_module("hardware")
     profile = {"count": 3, "host": "a", "lab": "b", "product_name": "NVIDIA A40"}
     gpus = [hardware.Gpu(slot, slot, f"0000:{slot:02x}:00.0", f"GPU-{slot}", 0) for slot in range(3)]
-    library.devices.write_text(boot.cuda_devices({"version": "535.1.2"}, gpus, profile))
+    library.devices.write_text(hardware.cuda_devices({"version": "535.1.2"}, gpus, profile))
     assert library.ask("def question(cuda): return visible(cuda, 'GPU-2,GPU-0')") == [0, 0, 2]
-    library.devices.write_text(boot.cuda_devices({"version": "535.1.2"}, gpus, {**profile, "nvswitches": 4}))
+    library.devices.write_text(hardware.cuda_devices({"version": "535.1.2"}, gpus, {**profile, "nvswitches": 4}))
     assert library.ask(INIT) == 802
     assert isinstance(hardware.CUDA_DEVICES, Path)

@@ -89,16 +89,9 @@ def load(profile: dict[str, Any]) -> None:
         write(PROC, proc_driver(module, gpus, profile))
         take("nvidia", gpus, profile)
         hardware.MODULE.write_text(json.dumps(module))
-        hardware.CUDA_DEVICES.write_text(cuda_devices(module, gpus, profile))
+        hardware.CUDA_DEVICES.write_text(hardware.cuda_devices(module, gpus, profile))
         # udev's part: the driver's appearance wants the persistence daemon
         run("systemctl", "start", "--no-block", "gpu-stand-in-device.service")
-
-
-def cuda_devices(module: dict[str, Any], gpus: list[Gpu], profile: dict[str, Any]) -> str:
-    """What the stand-in of libcuda.so.1 has for devices; its head tells the form."""
-    lines = [f"gpu {gpu.address} {gpu.uuid} {profile['product_name']}" for gpu in gpus]
-    switches = ["switches"] if profile.get("nvswitches") else []
-    return "\n".join([f"driver {module['version']}", *switches, *lines]) + "\n"
 
 
 def bind(source: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ Runs inside a lab host, as /usr/lib/gpu-stand-in/hardware.py. Nothing here is NV
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ FAULTS = Path("/var/lib/t9k-gpu-lab/faults")
 BOOTED_WITH = STATE / "faults"
 KERNEL_LOG = STATE / "kernel-log"
 CUDA_DEVICES = STATE / "cuda"  # those of libcuda.so.1
+PROC = Path("/proc/driver/nvidia")
+MODPROBE = Path("/usr/lib/gpu-stand-in/nvidia-modprobe")  # in virtual machines only: a container loads nothing
 PERSISTENCED_PID = Path("/run/nvidia-persistenced/nvidia-persistenced.pid")
 BUSES = ("18", "3b", "5e", "86", "af", "d8", "e1", "f1")
 CUDA = {"515": "11.7", "525": "12.0", "535": "12.2", "550": "12.4", "570": "12.8", "580": "13.0"}
@@ -91,8 +94,27 @@ def fitted(profile: dict[str, Any]) -> list[Gpu]:
 
 
 def loaded_module() -> dict[str, Any] | None:
-    """version, flavour and gsp of the module 'loaded' at boot."""
-    return json.loads(MODULE.read_text()) if MODULE.exists() else None
+    """version, flavour and gsp of the module: as noted at boot in a container, as the kernel says in a virtual machine."""
+    if MODULE.exists():
+        return json.loads(MODULE.read_text())
+    if not (PROC / "version").exists():
+        return None
+    words = re.search(r"UNIX (Open Kernel Module|\S+ Kernel Module).*?  (\S+)  ", (PROC / "version").read_text())
+    flavour = "open" if words and words[1].startswith("Open") else "proprietary"
+    gsp = any("GPU Firmware:" in path.read_text() for path in PROC.glob("gpus/*/information"))
+    return {"version": words[2] if words else "", "flavour": flavour, "gsp": gsp}
+
+
+def cuda_devices(module: dict[str, Any], gpus: list[Gpu], profile: dict[str, Any]) -> str:
+    """What the stand-in of libcuda.so.1 has for devices; its head tells the form."""
+    lines = [f"gpu {gpu.address} {gpu.uuid} {profile['product_name']}" for gpu in gpus]
+    switches = ["switches"] if profile.get("nvswitches") else []
+    return "\n".join([f"driver {module['version']}", *switches, *lines]) + "\n"
+
+
+def bound(gpu: Gpu) -> bool:
+    """Whether a virtual machine's driver has this GPU: one that another driver holds, or that fell off the bus, it does not."""
+    return not MODPROBE.exists() or (PROC / "gpus" / gpu.address).exists()
 
 
 def library_version() -> str | None:

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""Stand-in for nvidia-persistenced: a daemon that forks, writes its pid file, and holds no GPU.
+"""Stand-in for nvidia-persistenced: a daemon that forks, writes its pid file, and holds the device files that there are.
 
-Its command line is what the nvidia-smi stand-in reads persistence from. Like the real one it fails where no driver is
-loaded.
+Its command line is what the nvidia-smi stand-in reads persistence from. Like the real one it has the driver loaded, keeps
+every GPU open (nvidia-persistenced.c of NVIDIA/nvidia-persistenced) and fails where no driver is loaded. A container has no device files.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import argparse
 import os
 import pwd
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import hardware
 
@@ -26,6 +28,8 @@ def main() -> int:
     parser.add_argument("--persistence-mode", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--nvidia-cfg-path")
     arguments = parser.parse_args()
+    if hardware.MODPROBE.exists():
+        subprocess.run([hardware.MODPROBE], check=False)
     if hardware.loaded_module() is None:
         print("Failed to query NVIDIA devices. Please ensure that the NVIDIA device files (/dev/nvidia*) exist.")
         return 1
@@ -42,6 +46,8 @@ def daemon(user: str | None) -> None:
         os.read(ready, 1)
         return
     os.setsid()
+    for path in Path("/dev").glob("nvidia[0-9c]*"):
+        os.open(path, os.O_RDWR)  # open until the daemon ends: the kernel counts it as a holder of the module
     hardware.PERSISTENCED_PID.write_text(f"{os.getpid()}\n")
     if user:
         entry = pwd.getpwnam(user)

@@ -41,8 +41,10 @@ class EarlyAnswerError(Exception):
 
 class Smi:
     def __init__(self) -> None:
+        if hardware.MODPROBE.exists() and os.geteuid() == 0:  # as NVIDIA's library does before anything else
+            subprocess.run([hardware.MODPROBE], check=False)
         self.profile = hardware.host()
-        self.gpus = hardware.gpus(self.profile)
+        self.gpus = [gpu for gpu in hardware.gpus(self.profile) if hardware.bound(gpu)]
         self.module: dict[str, Any] = hardware.loaded_module() or {}
         self.persistence = "Enabled" if hardware.persistence() else "Disabled"
 
