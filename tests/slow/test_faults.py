@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.faults.ground import drained, ground, host_name, node
+from tests.lab.faults.ground import VM, drained, ground, host_name, node
 from tests.lab.faults.runner import play
 from tests.lab.faults.scenario import Scenario
-from tests.lab.faults.scenarios import CLUSTER, SLOW, VARIABLES
+from tests.lab.faults.scenarios import CLUSTER, MACHINE, SLOW, VARIABLES
 from tests.lab.state import Lab
 
 
@@ -22,6 +22,17 @@ def hosts() -> Iterator[Lab]:
 @pytest.mark.parametrize(("at", "scenario"), enumerate(SLOW), ids=[scenario.name for scenario in SLOW])
 def test_one_more_run_puts_it_right(hosts: Lab, at: int, scenario: Scenario) -> None:
     play(hosts, host_name(at), scenario, VARIABLES)
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[Lab]:
+    with ground("faults-vm", len(MACHINE), host=VM) as up:
+        yield up
+
+
+@pytest.mark.parametrize(("at", "scenario"), enumerate(MACHINE), ids=[scenario.name for scenario in MACHINE])
+def test_one_more_run_puts_a_machine_right(machines: Lab, at: int, scenario: Scenario) -> None:
+    play(machines, host_name(at), scenario, {})
 
 
 @pytest.fixture(scope="module")

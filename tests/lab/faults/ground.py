@@ -18,15 +18,16 @@ from tests.lab.faults.scenarios import VARIABLES
 from tests.lab.log import LabError
 from tests.lab.state import Lab
 
-HOST = {"os": "ubuntu-like", "gpus": "a40-x7", "hardware": {"count": 2}}
+VM = {"kind": "vm", "os": "debian-12", "gpus": "a100-gsp"}
+CONTAINER = {"os": "ubuntu-like", "gpus": "a40-x7", "hardware": {"count": 2}}
 
 
 @contextlib.contextmanager
-def ground(name: str, hosts: int, cluster: bool = False) -> Iterator[Lab]:
+def ground(name: str, hosts: int, cluster: bool = False, host: dict[str, Any] = CONTAINER) -> Iterator[Lab]:
     """The lab while it is up; its hosts are fault-01, fault-02, …"""
     lab = Lab(name)
     parts = ["hosts", "cluster"] if cluster else ["hosts"]
-    spec = {"cluster": cluster, "hosts": [{"name": host_name(at), **HOST} for at in range(hosts)]}
+    spec = {"cluster": cluster, "hosts": [{"name": host_name(at), **host} for at in range(hosts)]}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "lab.yml")
         path.write_text(yaml.safe_dump(spec))

@@ -37,6 +37,9 @@ SLOW = (
     ),
 )
 
+#: On a virtual machine, whose disk loses what was not written to it yet; minutes each, since it is emulated.
+MACHINE = (Scenario("power cut while the initramfs is built", Point("in", "initramfs", 3), strike.power_cut),)
+
 CLUSTER = (
     Scenario("the API server is gone before the drain", Point("before", "drain"), strike.api_gone),
     Scenario("the API server throttles the drain", Point("before", "drain"), strike.api_throttles),

@@ -11,7 +11,7 @@ import pytest
 from tests.lab.faults.listen import listening
 from tests.lab.faults.runner import Ended
 from tests.lab.faults.scenario import Point, Scenario, Watch
-from tests.lab.faults.scenarios import CLUSTER, QUICK, SLOW
+from tests.lab.faults.scenarios import CLUSTER, MACHINE, QUICK, SLOW
 from tests.lab.faults.strike import Victim
 from tests.lab.state import Lab
 
@@ -35,7 +35,7 @@ def test_the_point_comes_once(point: Point, struck: list[int]) -> None:
     assert [at for at, step in enumerate(TASKS) if watch.sees(step, f"task number {at}")] == struck
 
 
-@pytest.mark.parametrize("scenario", [*QUICK, *SLOW, *CLUSTER], ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", [*QUICK, *SLOW, *MACHINE, *CLUSTER], ids=lambda scenario: scenario.name)
 def test_every_point_is_one_of_the_role_s(scenario: Scenario) -> None:
     point = scenario.point
     file = ROLE / "steps" / f"{point.step}.yml"
