@@ -12,7 +12,7 @@ from typing import Any
 from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text, under
 from ansible_collections.t9k.gpu.plugins.module_utils._linux.modprobe import Config, Setting
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.pci import PciDevice
-from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.proc import KernelModule
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.proc import MODULE_NAME, KernelModule
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.smi import SmiReport
 
 OPTION = "NVreg_EnableGpuFirmware"
@@ -25,8 +25,7 @@ DEFAULT_ON = (560,)
 BEFORE_GSP = ("Tesla", "Fermi", "Kepler", "Maxwell", "Pascal", "Volta")
 SWITCHABLE = ("Turing", "Ampere", "Ada")
 UNKNOWN = "unknown"
-#: The driver's main module in modules.dep, not those beside it.
-_MODULE_FILE = re.compile(r"/(nvidia(?:-(?:current|tesla|legacy)(?:-(?!uvm|drm|modeset|peermem)\w+)*)?)\.ko[.\w]*:")
+_MODULE_FILE = re.compile(rf"/({MODULE_NAME})\.ko[.\w]*:")
 
 
 def family(architecture: str) -> str:

@@ -15,6 +15,9 @@ from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.pci import normal_
 PROC = "/proc/driver/nvidia"
 MODULE = "/sys/module/nvidia"
 
+#: The main module's name on disk; Debian builds ``nvidia-current``, ``nvidia-tesla-535`` and such. Not the modules beside it.
+MODULE_NAME = r"nvidia(?:-(?:current|tesla|legacy)(?:-(?!uvm|drm|modeset|peermem)\w+)*)?"
+MODULE_FILE = re.compile(rf"{MODULE_NAME}\.ko[.\w]*")
 _VERSION = re.compile(r"^NVRM version:.*?\s(\d+(?:\.\d+)+)(?:\s|$)", re.MULTILINE)
 
 

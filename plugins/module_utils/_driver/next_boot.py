@@ -1,0 +1,84 @@
+# Copyright (c) t9k.gpu maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Tell whether the kernel that boots next will have the driver, before the reboot that would show it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._files import under
+from ansible_collections.t9k.gpu.plugins.module_utils._linux import boot
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.proc import MODULE_FILE
+
+_MODINFO_S = 30
+_HEADERS = "/lib/modules/{}/build"
+
+
+@dataclass(frozen=True)
+class Module:
+    """The driver's module on disk. ``version`` and ``kernel``: what it says of itself; None where modinfo cannot read it."""
+
+    path: str
+    version: str | None = None
+    kernel: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The next kernel and those without a module; ``can_get``: the next one has a module, or the headers to build it."""
+
+    next: boot.NextKernel
+    can_get: bool = True
+    without: tuple[str, ...] = ()
+
+
+def kernels(running: str, root: str = "/") -> Kernels:
+    """Return what the plan needs to know; files only, since every run pays for it."""
+    coming = boot.next_kernel(running, root)
+    without = tuple(release for release in boot.installed(root) if not boot.module_file(release, MODULE_FILE, root))
+    buildable = under(root, _HEADERS.format(coming.release)).exists()
+    return Kernels(coming, coming.release not in without or buildable, without)
+
+
+def module(run: Run, release: str, root: str = "/") -> Module | None:
+    """Return the module that a kernel has; None if there is none."""
+    path = boot.module_file(release, MODULE_FILE, root)
+    if path is None:
+        return None
+    shown = run(["modinfo", str(path)], timeout_s=_MODINFO_S)
+    pairs = (line.partition(":") for line in shown.stdout.splitlines() if shown.ok)
+    fields = {name.strip(): value.strip() for name, _colon, value in pairs}
+    return Module(str(path), fields.get("version"), (fields.get("vermagic", "").split() or [None])[0])
+
+
+def judge(kernel: boot.NextKernel, found: Module | None, version: str) -> GpuError | None:
+    """Return why the driver would not be there after the reboot; None if it would be, as far as can be told. Pure."""
+    if found is None:
+        said, where = "no module of the driver", f"/lib/modules/{kernel.release}"
+    elif found.version not in (None, version):
+        said, where = f"its module is of {found.version}", found.path
+    elif found.kernel not in (None, kernel.release):
+        said, where = f"its module is built for {found.kernel}", found.path
+    else:
+        return None
+    return GpuError(
+        f"driver {version} for the kernel that boots next, {kernel.release} ({kernel.where})",
+        said,
+        where,
+        f"install the modules of this version for it (linux-headers-{kernel.release} for dkms, then `dkms autoinstall -k "
+        f"{kernel.release}`), or choose another kernel with grub-set-default, then run again",
+    )
+
+
+def unknown(kernel: boot.NextKernel, found: Module | None) -> list[str]:
+    """Return what could not be told, as sentences for a person. Pure."""
+    notes = [f"Which kernel boots next is not sure: {kernel.unsure}."] if kernel.unsure else []
+    if found is not None and found.version is None:
+        notes.append(f"modinfo cannot tell the version of {found.path}.")
+    return notes
