@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from testinfra.host import Host
 
@@ -62,4 +64,9 @@ def test_the_pin_names_the_version_and_apt_reads_it(host: Host) -> None:
 
 
 def test_unattended_upgrades_would_leave_the_driver_alone(host: Host) -> None:
-    assert '"libnvidia-' in host.check_output("apt-config dump Unattended-Upgrade::Package-Blacklist")
+    """It takes each pattern for the beginning of a name, as ``re.match`` does."""
+    patterns = re.findall(r'::Package-Blacklist:: "(.+)";', host.check_output("apt-config dump Unattended-Upgrade"))
+    held = host.check_output("apt-mark showhold").split()
+    assert len(held) > 10
+    assert [name for name in held if not any(re.match(pattern, name.partition(":")[0]) for pattern in patterns)] == []
+    assert not any(re.match(pattern, name) for pattern in patterns for name in ("openssh-server", "libc6", "linux-base"))
