@@ -86,16 +86,16 @@ def main() -> None:
     kernel = boot.next_kernel(os.uname().release, ROOT)
     found = next_boot.module(runner(module), kernel.release, ROOT)
     fault = next_boot.judge(kernel, found, module.params["driver_version"])
+    notes = next_boot.unknown(kernel, found)
     answer = {
         "kernel": kernel.release,
         "sure": kernel.unsure is None,
         "driver_module": found and found.to_dict(),
-        "warnings_found": next_boot.unknown(kernel, found),
+        "warnings_found": notes,
     }
     if fault and kernel.unsure is None:
         module.fail_json(msg=str(fault), **answer)
-    answer["warnings_found"] += [str(fault)] if fault else []
-    module.exit_json(changed=False, **answer)
+    module.exit_json(changed=False, **{**answer, "warnings_found": [*notes, *([str(fault)] if fault else [])]})
 
 
 if __name__ == "__main__":

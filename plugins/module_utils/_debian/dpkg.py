@@ -26,6 +26,11 @@ _ABSENT = frozenset({"not-installed", "config-files"})
 _FIELDS = ("Status", "Architecture", "Version", "Multi-Arch", "Depends", "Provides")
 
 
+#: What of a kernel has its release in its name, without which it is a metapackage's name.
+_KERNEL_KINDS = ("image", "image-unsigned", "modules", "modules-extra", "headers")
+_OF_A_KERNEL = re.compile(rf"linux-(?:{'|'.join(_KERNEL_KINDS)})-\d")
+
+
 @dataclass(frozen=True)
 class Package:
     """One entry of dpkg's database."""
@@ -129,18 +134,18 @@ def _field(stanza: str, name: str) -> str:
 def kernel_packages(packages: Iterable[Package], releases: set[str], aside: Callable[[str], bool]) -> set[str]:
     """Return the labels of what is there of these kernels, with every metapackage that would bring the next one.
 
-    ``aside``: names that begin like a kernel's and are something else.
+    A metapackage is known by what it depends on, whichever kernel that is: after an upgrade and before the reboot it points at one
+    that is newer than the running one. ``aside``: names that begin like a kernel's and are something else.
     """
-    kinds = ("image", "image-unsigned", "modules", "modules-extra", "headers")
-    exact = {f"linux-{kind}-{release}" for kind in kinds for release in releases}
-    present = [package for package in packages if package.present]
-    names = {p.name for p in present if p.name in exact}
-    metas = {p.name: _depended(p) for p in present if p.name.startswith("linux-") and not aside(p.name)}
+    exact = {f"linux-{kind}-{release}" for kind in _KERNEL_KINDS for release in releases}
+    there = {p.name: p for p in packages if p.present and p.name.startswith("linux-") and not aside(p.name)}
+    wants = {name: _depended(package) for name, package in there.items() if not _OF_A_KERNEL.match(name)}
+    metas = {name for name, wanted in wants.items() if any(_OF_A_KERNEL.match(each) for each in wanted)}
     while True:
-        more = {name for name, wanted in metas.items() if wanted & names} - names
+        more = {name for name, wanted in wants.items() if wanted & metas} - metas
         if not more:
-            return {p.label for p in present if p.name in names}
-        names |= more
+            return {package.label for name, package in there.items() if name in exact | metas}
+        metas |= more
 
 
 def _depended(package: Package) -> set[str]:

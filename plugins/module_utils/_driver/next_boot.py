@@ -14,7 +14,6 @@ from ansible_collections.t9k.gpu.plugins.module_utils._linux import boot
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.proc import MODULE_FILE
 
 _MODINFO_S = 30
-_HEADERS = "/lib/modules/{}/build"
 
 
 @dataclass(frozen=True)
@@ -31,10 +30,10 @@ class Module:
 
 @dataclass(frozen=True)
 class Kernels:
-    """The next kernel and those without a module; ``can_get``: the next one has a module, or the headers to build it."""
+    """The next kernel and those without a module; ``headers``: those of the next one are there, to build a module with."""
 
     next: boot.NextKernel
-    can_get: bool = True
+    headers: bool = False
     without: tuple[str, ...] = ()
 
 
@@ -42,8 +41,7 @@ def kernels(running: str, root: str = "/") -> Kernels:
     """Return what the plan needs to know; files only, since every run pays for it."""
     coming = boot.next_kernel(running, root)
     without = tuple(release for release in boot.installed(root) if not boot.module_file(release, MODULE_FILE, root))
-    buildable = under(root, _HEADERS.format(coming.release)).exists()
-    return Kernels(coming, coming.release not in without or buildable, without)
+    return Kernels(coming, under(root, f"/lib/modules/{coming.release}/build").exists(), without)
 
 
 def module(run: Run, release: str, root: str = "/") -> Module | None:
@@ -54,7 +52,7 @@ def module(run: Run, release: str, root: str = "/") -> Module | None:
     shown = run(["modinfo", str(path)], timeout_s=_MODINFO_S)
     pairs = (line.partition(":") for line in shown.stdout.splitlines() if shown.ok)
     fields = {name.strip(): value.strip() for name, _colon, value in pairs}
-    return Module(str(path), fields.get("version"), (fields.get("vermagic", "").split() or [None])[0])
+    return Module(str(path), fields.get("version"), fields.get("vermagic", "").partition(" ")[0] or None)
 
 
 def judge(kernel: boot.NextKernel, found: Module | None, version: str) -> GpuError | None:

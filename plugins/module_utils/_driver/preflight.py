@@ -72,6 +72,7 @@ def target_faults(
         yield from target.packages.faults
         yield from removals(wanted, target.transaction)
         yield from _room(state)
+        yield from _next_kernel(state, wanted, target)
         if target.packages.module_build == "dkms":
             yield from _signing(state)
     verdict = gsp_verdict(state, wanted, target)
@@ -90,6 +91,32 @@ def removals(wanted: Wanted, transaction: Transaction) -> Iterator[GpuError]:
             "apt-get -s",
             "see what depends on the driver's packages; name these packages in driver_may_remove if they may go",
         )
+
+
+def _next_kernel(state: NodeState, wanted: Wanted, target: Target) -> Iterator[GpuError]:
+    """Refuse what ends in a reboot into another kernel that cannot have the module: pre-built ones come for the running kernel."""
+    kernels, packages = state.kernels, target.packages
+    if (
+        kernels is None
+        or packages is None
+        or kernels.next.unsure
+        or kernels.next.release == state.system.kernel_release
+    ):
+        return
+    coming, same = kernels.next.release, state.driver and state.driver.driver_version == target.driver_version
+    dkms = packages.module_build == "dkms"
+    if (same and coming not in kernels.without) or (dkms and (kernels.headers or wanted.headers == "ignore")):
+        return
+    yield GpuError(
+        f"driver {target.driver_version} for the kernel that boots next, {coming}",
+        "no headers to build it with"
+        if dkms
+        else f"pre-built modules for {state.system.kernel_release}, which runs, only",
+        kernels.next.where,
+        f"install linux-headers-{coming}"
+        if dkms
+        else f"boot {coming} and run again, or have the running kernel boot again",
+    )
 
 
 def _room(state: NodeState) -> Iterator[GpuError]:

@@ -47,7 +47,7 @@ def make(
     return {
         "faults": [str(fault) for fault in faults],
         "steps": [step.to_dict() for step in steps],
-        "warnings_found": [*_warnings(target, support), *proof.warnings],
+        "warnings_found": [*_warnings(state, target, support), *proof.warnings],
         **proof.to_dict(),
         "before": _before(state, wanted, steps),
         "reboot_pending": pending,
@@ -99,11 +99,18 @@ def _before(state: NodeState, wanted: Wanted, steps: Steps) -> str | None:
     return driver_before.render(state) if disturbing and state.files[driver_files.BEFORE] is None else None
 
 
-def _warnings(target: driver_plan.Target | None, support: Support) -> tuple[str, ...]:
+def _warnings(state: NodeState, target: driver_plan.Target | None, support: Support) -> tuple[str, ...]:
     if target is None:
         return ()
     ended = support.ended(versions.branch(target.driver_version), date.today().strftime("%Y-%m"))
-    return (*((ended,) if ended else ()), *(target.packages.warnings if target.packages else ()))
+    lacking = _kernels_without(state) if target.packages is None else ()
+    return (*((ended,) if ended else ()), *lacking, *(target.packages.warnings if target.packages else ()))
+
+
+def _kernels_without(state: NodeState) -> tuple[str, ...]:
+    """Name installed kernels that would boot without the driver."""
+    without = state.kernels.without if state.kernels and state.driver else ()
+    return (f"Installed kernels without a module of the driver, if booted: {', '.join(without)}.",) if without else ()
 
 
 def _previous(state: NodeState, wanted: Wanted) -> dict[str, str] | None:

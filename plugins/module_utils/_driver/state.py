@@ -17,6 +17,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._debian import os_release 
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import foreign as driver_foreign
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import next_boot as driver_next_boot
 from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text, under
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import facts as gsp_facts
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe, systemd_unit
@@ -75,6 +76,7 @@ class NodeState:
     files: dict[str, str | None]
     foreign_driver: str | None
     fabric: nvidia_fabric.Fabric = field(default_factory=nvidia_fabric.Fabric)
+    kernels: driver_next_boot.Kernels | None = None
 
     @property
     def gpus(self) -> tuple[nvidia_pci.PciDevice, ...]:
@@ -118,6 +120,7 @@ def read(run: Run, smi_timeout_s: int, root: str = "/", expected: bool = False) 
         files={path: read_text(under(root, path)) for path in _OUR_FILES},
         foreign_driver=driver_foreign.origin(root, packages, kernel_module, system.kernel_release),
         fabric=nvidia_fabric.read(pci, _versions(packages), root),
+        kernels=driver_next_boot.kernels(system.kernel_release, root),
     )
 
 

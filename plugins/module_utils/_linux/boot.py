@@ -70,7 +70,9 @@ def module_file(release: str, name: re.Pattern[str], root: str = "/") -> Path | 
     folder = under(root, f"/lib/modules/{release}")
     lines = (read_text(folder / "modules.dep") or "").splitlines()
     indexed = [folder / line.partition(":")[0] for line in lines]
-    usual = [path for place in ("updates/dkms", "updates", "kernel/*", "extra") for path in folder.glob(f"{place}/*.ko*")]
+    usual = [
+        path for place in ("updates/dkms", "updates", "kernel/*", "extra") for path in folder.glob(f"{place}/*.ko*")
+    ]
     return next((path for path in [*indexed, *usual] if name.fullmatch(path.name) and path.exists()), None)
 
 

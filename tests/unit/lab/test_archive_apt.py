@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import apt as debian_apt
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import parse_status
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import hold_set
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.names import is_driver
 from tests.lab.archive import cuda, shown, ubuntu
 from tests.lab.archive.deb import Package
@@ -91,6 +93,28 @@ def test_what_a_hold_lets_through_when_the_kernel_moves_on(
     assert ("linux-image-5.15.0-113-generic" in come) is kernel
     # without the metapackage nothing asks for the next kernel's modules, held or not
     assert ("linux-modules-nvidia-535-server-5.15.0-113-generic" in come) is (modules and bool(meta))
+    assert go == set()
+
+
+@pytest.mark.parametrize("pending", [False, True])
+def test_what_is_held_for_prebuilt_modules_keeps_the_next_kernel_away(tmp_path: Path, pending: bool) -> None:
+    """``pending``: the metapackages have brought a newer kernel already, which has not been booted and has no modules."""
+    running = "5.15.0-106-generic"
+    there = install(machine(tmp_path / "bare", SPRING), SPRING, *KERNEL)
+    driver = ("nvidia-headless-no-dkms-535-server", f"linux-modules-nvidia-535-server-{running}")
+    there += install(machine(tmp_path / "kernel", SPRING, there), SPRING, *driver)
+    if pending:
+        newer = install(machine(tmp_path / "pending", SUMMER, there), SUMMER, *KERNEL)
+        assert "linux-image-5.15.0-113-generic" in [package.name for package in newer]
+        there = [*{package.name: package for package in (*there, *newer)}.values()]
+    before = machine(tmp_path / "before", TODAY, there)
+    kept = hold_set(parse_status((before.folder / "status").read_text()), running)
+    free, _go = simulated(
+        machine(tmp_path / "free", TODAY, there, filter(is_driver, kept)), "upgrade", "--with-new-pkgs"
+    )
+    come, go = simulated(machine(tmp_path / "held", TODAY, there, kept), "upgrade", "--with-new-pkgs")
+    assert [name for name in free if name.startswith("linux-image-5.15.0-190")]
+    assert [name for name in come if name.startswith("linux-image")] == []
     assert go == set()
 
 

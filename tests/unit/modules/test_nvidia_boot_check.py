@@ -22,7 +22,9 @@ CFG = f"set default=\"0\"\nmenuentry 'Debian' {{\n\tlinux\t/boot/vmlinuz-{NEW} r
 def host(root: Path, modules: dict[str, str], grub: bool) -> None:
     files = {f"boot/vmlinuz-{release}": "" for release in (OLD, NEW)}
     files.update({f"lib/modules/{release}/modules.dep": "" for release in (OLD, NEW)})
-    files.update({f"lib/modules/{release}/updates/dkms/nvidia-current.ko.xz": text for release, text in modules.items()})
+    files.update(
+        {f"lib/modules/{release}/updates/dkms/nvidia-current.ko.xz": text for release, text in modules.items()}
+    )
     if grub:
         files.update({"boot/grub/grub.cfg": CFG, "proc/cmdline": f"BOOT_IMAGE=/boot/vmlinuz-{OLD} ro\n"})
     for name, text in files.items():
@@ -42,7 +44,12 @@ def modinfo(argv: list[str], timeout_s: int | None = None, stdin: str | None = N
     ("modules", "grub", "failed", "says"),
     [
         ({NEW: f"{VERSION} {NEW}"}, True, False, ""),
-        ({OLD: f"{VERSION} {OLD}"}, True, True, f"boots next, {NEW} (/boot/grub/grub.cfg). Found: no module of the driver"),
+        (
+            {OLD: f"{VERSION} {OLD}"},
+            True,
+            True,
+            f"boots next, {NEW} (/boot/grub/grub.cfg). Found: no module of the driver",
+        ),
         ({NEW: f"525.147.05 {NEW}"}, True, True, "Found: its module is of 525.147.05"),
         ({NEW: f"{VERSION} {OLD}"}, True, True, f"Found: its module is built for {OLD}"),
         ({NEW: ""}, True, False, "modinfo cannot tell the version of"),

@@ -52,6 +52,16 @@ PREBUILT = installed("nvidia-utils-525-server", "linux-modules-nvidia-525-server
                 "linux-modules-nvidia-525-5.4.0-155-generic",
             ),
         ),
+        (  # the metapackages have brought a newer kernel already, for which there are no modules
+            (*installed("linux-modules-nvidia-525-5.4.0-144-generic", "linux-headers-5.4.0-155"), *KERNEL),
+            "5.4.0-144-generic",
+            (
+                "linux-generic",
+                "linux-image-5.4.0-144-generic",
+                "linux-image-generic",
+                "linux-modules-nvidia-525-5.4.0-144-generic",
+            ),
+        ),
         (
             (
                 Package("nvidia-old", "amd64", "1", "deinstall", "config-files"),

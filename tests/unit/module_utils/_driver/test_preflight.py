@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from node_builder import bare_node, package_plan
+from node_builder import bare_node, finished_node, package_plan
 
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import preflight as driver_preflight
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.next_boot import Kernels
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._linux.boot import NextKernel
 
 SUPPORTED = {"ubuntu-22.04": {}, "debian-12": {}}
 BARE = bare_node()
@@ -39,6 +41,41 @@ def test_faults(state: NodeState, expected: list[str]) -> None:
     found = [str(fault) for fault in driver_preflight.faults(state, SUPPORTED)]
     assert len(found) == len(expected)
     assert all(part in fault for part, fault in zip(expected, found))
+
+
+NEXT = "5.15.0-200-generic"
+
+
+def next_kernel(release: str = NEXT, unsure: str | None = None, **fields: Any) -> NodeState:
+    return replace(BARE, kernels=Kernels(NextKernel(release, "grub.cfg", unsure), **{"without": (NEXT,), **fields}))
+
+
+def with_driver(state: NodeState) -> NodeState:
+    return replace(state, driver=finished_node(V525).driver)
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted", "target", "expected"),
+    [
+        (next_kernel(), Wanted(), DKMS, f"next, {NEXT}. Found: no headers to build it with (grub.cfg). Next: install linux-headers-"),
+        (next_kernel(), Wanted(), PREBUILT, f"next, {NEXT}. Found: pre-built modules for {BARE.system.kernel_release}, which runs"),
+        (next_kernel(headers=True), Wanted(), DKMS, None),
+        (next_kernel(headers=True), Wanted(), PREBUILT, "pre-built modules"),
+        (next_kernel(), Wanted(headers="ignore"), DKMS, None),
+        (next_kernel(), Wanted(), IN_PLACE, None),
+        (next_kernel(unsure="no GRUB"), Wanted(), PREBUILT, None),
+        (next_kernel(BARE.system.kernel_release), Wanted(), PREBUILT, None),
+        (with_driver(next_kernel(without=())), Wanted(), PREBUILT, None),  # a part of this very version was missing
+        (with_driver(next_kernel()), Wanted(), PREBUILT, "pre-built modules"),
+        (next_kernel(without=()), Wanted(), PREBUILT, "pre-built modules"),  # a module of another version
+    ],
+)  # fmt: skip
+def test_the_kernel_that_boots_next_can_have_the_module(
+    state: NodeState, wanted: Wanted, target: Target, expected: str | None
+) -> None:
+    found = [str(fault) for fault in driver_preflight.target_faults(state, wanted, target)]
+    assert len(found) == (expected is not None)
+    assert expected is None or expected in found[0]
 
 
 LOCKED = {"secure_boot": True}

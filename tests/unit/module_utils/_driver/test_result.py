@@ -16,12 +16,14 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver import before as d
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import result as driver_result
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import target as driver_target
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.next_boot import Kernels
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe
+from ansible_collections.t9k.gpu.plugins.module_utils._linux.boot import NextKernel
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.smi import SmiReport
 
 SUPPORTED = {"ubuntu-22.04": {"branch": "525"}}
@@ -94,6 +96,15 @@ def test_a_branch_past_its_end_is_a_warning_on_every_run() -> None:
     assert plan["warnings_found"] == [
         "NVIDIA's support of driver branch 525 has ended: it gets no security fixes of theirs any more"
     ]
+
+
+@pytest.mark.parametrize(("without", "expected"), [((), []), (("6.1.0-9-amd64", "6.1.0-8-amd64"), [
+    "Installed kernels without a module of the driver, if booted: 6.1.0-9-amd64, 6.1.0-8-amd64.",
+])])  # fmt: skip
+def test_installed_kernels_without_a_module_are_a_warning(without: tuple[str, ...], expected: list[str]) -> None:
+    kernels = Kernels(NextKernel("6.1.0-9-amd64", "/boot", "no GRUB"), without=without)
+    plan = make(replace(finished_node(V525), kernels=kernels))
+    assert (plan["steps"], plan["faults"], plan["warnings_found"]) == ([], [], expected)
 
 
 def test_a_driver_that_does_not_drive_the_gpus_is_refused(resolve: Callable[[Any], None]) -> None:
