@@ -31,9 +31,9 @@ def main() -> None:
     kubeconfig, share, *nodes = sys.argv[1:]
     holder = Holder("root", socket.gethostname(), os.getpid(), started())
     rules = Rules(share, known=tuple(nodes))
+    api = connect.connect({"kubeconfig": kubeconfig}, concurrency=FORKS)
 
     def change(node: str) -> None:
-        api = connect.connect({"kubeconfig": kubeconfig})
         request = Request(node, holder, "a test", time.time() + 3600)
         session.drain(api, request, Wanted(), session.Jobs(), 120, rules, 300)
         time.sleep(CHANGE_S)

@@ -69,9 +69,12 @@ def _is_ansible(proc: Path, pid: int) -> bool:
 
 
 def _stat(proc: Path, pid: int) -> tuple[int, int]:
-    """Return the parent and the start time; zeros where there is no such process. The name in brackets may hold anything."""
+    """Return the parent and the start time; zeros where there is no such process. The name in brackets may hold anything.
+
+    One that has ended and that its parent has not asked after (a zombie) is gone: in a container that may be so for ever.
+    """
     try:
         fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        return int(fields[1]), int(fields[19])
+        return (0, 0) if fields[0] in ("Z", "X") else (int(fields[1]), int(fields[19]))
     except (OSError, IndexError, ValueError):
         return 0, 0

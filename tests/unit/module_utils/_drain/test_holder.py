@@ -12,11 +12,13 @@ from ansible_collections.t9k.gpu.plugins.module_utils._drain import holder
 HERE = socket.gethostname()
 
 
-def process(proc: Path, pid: int, parent: int, started: int, *words: str, name: str = "python3") -> None:
+def process(
+    proc: Path, pid: int, parent: int, started: int, *words: str, name: str = "python3", state: str = "S"
+) -> None:
     folder = proc / str(pid)
     folder.mkdir(parents=True)
     (folder / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in words))
-    fields = ["S", str(parent), *["0"] * 17, str(started)]
+    fields = [state, str(parent), *["0"] * 17, str(started)]
     (folder / "stat").write_text(f"{pid} ({name}) {' '.join(fields)} 0\n")
 
 
@@ -30,6 +32,7 @@ def proc(tmp_path: Path) -> Path:
     process(tmp_path, 21, 20, 210, "/venv/bin/python3", "/venv/bin/ansible-playbook", "site.yml", name="a) b (c")
     process(tmp_path, 22, 21, 220, "/bin/sh", "-c", "python3 /x/ansible_collections/AnsiballZ_k8s_node_drain.py")
     process(tmp_path, 23, 22, 230, "python3", "/root/.ansible/tmp/AnsiballZ_k8s_node_drain.py")
+    process(tmp_path, 30, 1, 300, state="Z")
     return tmp_path
 
 
@@ -48,6 +51,7 @@ def test_without_one_the_run_has_no_process(tmp_path: Path) -> None:
         pytest.param(holder.Holder("root", HERE, 20, 200), 0, True, id="here"),
         pytest.param(holder.Holder("root", HERE, 99, 200), 1000, False, id="gone"),
         pytest.param(holder.Holder("root", HERE, 20, 199), 1000, False, id="number-came-back"),
+        pytest.param(holder.Holder("root", HERE, 30, 300), 1000, False, id="zombie"),
         pytest.param(holder.Holder("root", HERE, 0, 0), 1000, False, id="unknown-process"),
         pytest.param(holder.Holder("root", "elsewhere", 20, 200), 501, True, id="elsewhere"),
         pytest.param(holder.Holder("root", "elsewhere", 20, 200), 500, False, id="elsewhere-too-long"),
