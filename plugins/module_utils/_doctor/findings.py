@@ -44,7 +44,7 @@ def table(node: str, found: Iterable[Fault]) -> list[str]:
 
 
 def _plan(plan: Mapping[str, Any]) -> Iterator[Fault]:
-    if not plan or plan.get("failed") and "faults" not in plan:
+    if not plan or (plan.get("failed") and "faults" not in plan):
         found = str(plan.get("msg", "no plan could be made"))
         yield Fault("plan_failed", ERROR, found, "run the playbook driver.yml with --check and see why")
     for fault in plan.get("faults", ()):
@@ -54,7 +54,9 @@ def _plan(plan: Mapping[str, Any]) -> Iterator[Fault]:
         found = f"the node is not as it is wanted; the role driver would do: {names}"
         yield Fault("drift", WARNING, found, "run the playbook driver.yml, with --check first")
     if plan.get("reboot_pending"):
-        yield Fault("reboot_pending", WARNING, f"a reboot is due: {plan['reboot_pending']}", "drain and reboot the node")
+        yield Fault(
+            "reboot_pending", WARNING, f"a reboot is due: {plan['reboot_pending']}", "drain and reboot the node"
+        )
     known = set(plan.get("known_problems", ()))
     for said in plan.get("warnings_found", ()):
         if not any(said.endswith(each) for each in known):
@@ -95,8 +97,12 @@ def _rivals(state: NodeState, seen: Seen) -> Iterator[Fault]:
 def _signing(state: NodeState) -> Iterator[Fault]:
     driver, system = state.driver, state.system
     if system.secure_boot and driver and driver.module_build == "dkms" and not system.machine_owner_key:
-        found = "Secure Boot is on, the kernel modules are built by dkms, and no machine owner key is there to sign them"
-        yield Fault("secure_boot", ERROR, found, "use pre-built modules (driver_module_build), or enrol a key with mokutil")
+        found = (
+            "Secure Boot is on, the kernel modules are built by dkms, and no machine owner key is there to sign them"
+        )
+        yield Fault(
+            "secure_boot", ERROR, found, "use pre-built modules (driver_module_build), or enrol a key with mokutil"
+        )
 
 
 def _runtime(seen: Seen) -> Iterator[Fault]:
@@ -105,7 +111,9 @@ def _runtime(seen: Seen) -> Iterator[Fault]:
             f"{seen.systemd_cgroups} has systemd make the cgroups, {', '.join(seen.missing_links)} are missing and there "
             "is no CDI specification: systemctl daemon-reload takes the GPUs from running containers"
         )
-        yield Fault("daemon_reload", WARNING, found, "nvidia-ctk system create-dev-char-symlinks --create-all, or use CDI")
+        yield Fault(
+            "daemon_reload", WARNING, found, "nvidia-ctk system create-dev-char-symlinks --create-all, or use CDI"
+        )
 
 
 def _links(state: NodeState) -> Iterator[Fault]:
@@ -114,4 +122,5 @@ def _links(state: NodeState) -> Iterator[Fault]:
         if now and most and now < most:
             who = GpuId(gpu.index, gpu.pci_address, gpu.uuid)
             found = f"its PCIe link has {now} lanes, {most} are possible"
-            yield Fault("pcie_width", WARNING, found, "look again while the GPU works, since an idle link may be narrower; then reseat it, and see riser and slot", who, True)
+            remedy = "look again while the GPU works, since an idle link may be narrower; then see seat, riser and slot"
+            yield Fault("pcie_width", WARNING, found, remedy, who, True)

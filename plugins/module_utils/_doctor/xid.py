@@ -76,9 +76,13 @@ def _gpu(event: Event, who: GpuId) -> Iterator[Fault]:
     action = ACTIONS.get(event.code, UNKNOWN)
     said = f"Xid {event.code}, {event.count} times since the boot, at last: {event.line}"
     if action == RESET:
-        yield Fault("xid_reset", ERROR, said, "drain the node and reset the GPU, then reboot if it comes back", who, True)
+        yield Fault(
+            "xid_reset", ERROR, said, "drain the node and reset the GPU, then reboot if it comes back", who, True
+        )
     elif action == REBOOT:
-        yield Fault("xid_reboot", ERROR, said, "drain the node and power-cycle it; replace the GPU if it comes back", who, True)
+        yield Fault(
+            "xid_reboot", ERROR, said, "drain the node and power-cycle it; replace the GPU if it comes back", who, True
+        )
     elif action == SUPPORT:
         remedy = "check power, cooling and seat, run nvidia-bug-report.sh and ask the vendor"
         yield Fault("xid_support", ERROR, said, remedy, who, True)

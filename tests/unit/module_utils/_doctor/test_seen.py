@@ -46,7 +46,12 @@ def test_files(tmp_path: Path, files: dict[str, str], expected: dict[str, Any]) 
 
 @pytest.mark.parametrize(
     ("answers", "log"),
-    [({"journalctl": "a", "dmesg": "b"}, "a"), ({"journalctl": "", "dmesg": "b"}, "b"), ({"dmesg": "b"}, "b"), ({}, None)],
+    [
+        ({"journalctl": "a", "dmesg": "b"}, "a"),
+        ({"journalctl": "", "dmesg": "b"}, "b"),
+        ({"dmesg": "b"}, "b"),
+        ({}, None),
+    ],
 )
 def test_the_journal_before_the_kernel_s_buffer(tmp_path: Path, answers: dict[str, str], log: str | None) -> None:
     def run(argv: list[str], timeout_s: int | None = None, stdin: str | None = None) -> Result:
