@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Read Xid and SXid messages out of a kernel log, and say what NVIDIA wants done about each. Pure.
 
-Sources: the Xid catalogue (docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html, column "Immediate Action") and the table
-that NVIDIA's NVSentinel keeps of it (xiderrorsmapping.csv); SXid: "Fabric Manager for NVIDIA NVSwitch Systems", appendix D, whose
-messages say themselves whether they are fatal. Where the catalogue names a workflow, the action here is the one it begins with
-on hardware that is at fault.
+Source: the table that NVIDIA's NVSentinel keeps of the Xid catalogue (xiderrorsmapping.csv in github.com/NVIDIA/NVSentinel), whose actions
+are flattened here to five. Where it names a workflow, the action is the one that the workflow begins with on hardware that is at
+fault; where it only says "unexpected, report it", the number is in ``SUPPORT`` if it speaks of power, memory or firmware, else
+unknown. SXid messages say themselves whether they are fatal.
 """
 
 from __future__ import annotations

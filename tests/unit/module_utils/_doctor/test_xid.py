@@ -1,4 +1,4 @@
-"""What the kernel log tells, message by message. Lines as in NVIDIA's Xid document and its fabric manager guide."""
+"""What the kernel log tells, message by message. The lines have the form of NVIDIA's Xid document; SXid as quoted in reports of others."""
 
 from __future__ import annotations
 
