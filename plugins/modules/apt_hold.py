@@ -128,6 +128,12 @@ held:
   returned: success
   type: list
   elements: str
+newly_held_others:
+  description: Names of packages that this run put on hold and that are not the driver's, such as the kernel of pre-built modules.
+  returned: success
+  type: list
+  elements: str
+  sample: [linux-image-generic]
 """
 
 import os
@@ -172,6 +178,11 @@ def bring(params: dict[str, Any], check_mode: bool, run: Run) -> tuple[debian_ho
     return selections
 
 
+def newly_held_others(selections: tuple[debian_hold.Selection, ...]) -> list[str]:
+    """Return what this run put on hold beside the driver: the kernels of its pre-built modules."""
+    return [s.name for s in selections if s.changed and s.selection_after == "hold" and not names.is_driver(s.name)]
+
+
 def held(selections: tuple[debian_hold.Selection, ...]) -> list[str]:
     return [selection.label for selection in selections if selection.selection_after == "hold"]
 
@@ -204,7 +215,11 @@ def main() -> None:
         module.fail_json(msg=str(error))
     change = Change("dpkg selections", *debian_hold.as_diff(selections))
     module.exit_json(
-        changed=change.changed, diff=change.diff, packages=[s.to_dict() for s in selections], held=held(selections)
+        changed=change.changed,
+        diff=change.diff,
+        packages=[s.to_dict() for s in selections],
+        held=held(selections),
+        newly_held_others=newly_held_others(selections),
     )
 
 

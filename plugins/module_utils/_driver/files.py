@@ -20,11 +20,23 @@ KEYRINGS = ("/etc/apt/keyrings/t9k-gpu-driver.asc", "/etc/apt/keyrings/t9k-gpu-d
 CORDON_MARK = "/var/lib/t9k-gpu/cordoned"
 #: Driver version and boot id of the last reboot that this collection asked for.
 REBOOT_MARK = "/var/lib/t9k-gpu/rebooted"
+#: The kernels and their metapackages that a run of ours put on hold, one name a line: an administrator's own holds are not in it.
+HELD_KERNELS = "/var/lib/t9k-gpu/held-kernels"
 #: What the GPUs were before a change; there until a proof holds.
 BEFORE = "/var/lib/t9k-gpu/before.json"
 PERSISTENCE = f"/etc/systemd/system/nvidia-persistenced.service.d/{DEFAULT_DROP_IN}"
 #: What removing the driver takes away with it.
-OURS = (BLACKLIST_PATH, DEFAULT_PATH, PREFERENCES, UNATTENDED, SOURCES, *KEYRINGS, PERSISTENCE, REBOOT_MARK)
+OURS = (
+    BLACKLIST_PATH,
+    DEFAULT_PATH,
+    PREFERENCES,
+    UNATTENDED,
+    SOURCES,
+    *KEYRINGS,
+    PERSISTENCE,
+    REBOOT_MARK,
+    HELD_KERNELS,
+)
 
 
 def preferences(driver_version: str) -> str:

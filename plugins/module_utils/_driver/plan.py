@@ -129,11 +129,13 @@ def _install(state: NodeState, target: Target) -> Iterator[Step]:
     if target.packages is None:
         return
     before = state.driver.driver_version if state.driver else "none"
+    kernels = held_kernels(state) if target.packages.module_build == "dkms" else []
     data = {
         "packages": list(target.packages.install),
         "apt_get": install_arguments(target.packages.arguments(target.leaving)),
         "local": any(package.endswith(".deb") for package in target.packages.install),
-        "release": [*target.leaving, *(_held_kernels(state) if target.packages.module_build == "dkms" else ())],
+        "release": [*target.leaving, *kernels],
+        "releases_kernels": bool(kernels),
         "transaction": target.transaction.to_dict(),
     }
     reason = f"driver {before} installed, {target.driver_version} wanted"
@@ -159,10 +161,11 @@ def _hold(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
         yield Step("hold", f"the packages of driver {target.driver_version} must not drift", data={"state": "held"})
     elif wanted.hold and loose:
         yield Step("hold", f"not held: {', '.join(loose)}", data={"state": "held"})
-    elif not wanted.hold and held & holding:
-        yield Step(
-            "hold", f"held, but no hold is wanted: {', '.join(sorted(held & holding))}", data={"state": "unheld"}
-        )
+    elif not wanted.hold:
+        going = sorted(p.label for p in state.packages if p.held and names.is_driver(p.name)) + held_kernels(state)
+        if going:
+            reason = f"held, but no hold is wanted: {', '.join(going)}"
+            yield Step("hold", reason, data={"state": "unheld", "packages": going})
 
 
 def _fabric(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
@@ -298,7 +301,7 @@ def _absent(state: NodeState) -> Iterator[Step]:
         yield Step("repair", INTERRUPTED, data=_repair_data(()))
     going = leaving(state)
     if going:
-        data = {"packages": going, "apt_get": purge_arguments(going), "release": _held_kernels(state)}
+        data = {"packages": going, "apt_get": purge_arguments(going), "release": held_kernels(state)}
         yield Step("remove", f"{len(going)} packages of the driver are there", GPU_WORK, data)
     left = {path: _without_ours(state, path) for path in driver_files.OURS}
     ours = [path for path, text in left.items() if text != state.files[path]]
@@ -309,10 +312,10 @@ def _absent(state: NodeState) -> Iterator[Step]:
         yield Step("initramfs", "module options changed", data=_images(state))
 
 
-def _held_kernels(state: NodeState) -> list[str]:
-    """Return the kernels held for the sake of pre-built modules, which are known only as long as those modules are there."""
-    holding = set(driver_installed.hold_set(state.packages, state.system.kernel_release))
-    return sorted(p.label for p in state.packages if p.held and p.label in holding and not names.is_driver(p.name))
+def held_kernels(state: NodeState) -> list[str]:
+    """Return the kernels that are held for the sake of pre-built modules, by our own record: others' holds are theirs."""
+    ours = set((state.files[driver_files.HELD_KERNELS] or "").split())
+    return sorted(p.label for p in state.packages if p.held and p.name in ours)
 
 
 def _without_ours(state: NodeState, path: str) -> str | None:

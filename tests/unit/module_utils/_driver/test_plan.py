@@ -289,31 +289,53 @@ def test_absent_leaves_what_others_wrote_beside_our_option() -> None:
     assert steps[0].data == {"files": [{"path": DEFAULT_PATH, "content": OTHER_LINE}]}
 
 
-def test_absent_releases_the_kernels_held_for_prebuilt_modules() -> None:
-    names_held = (f"linux-modules-nvidia-525-server-{KERNEL}", f"linux-image-{KERNEL}")
-    more = tuple(Package(name, "amd64", "1", "hold", "installed") for name in (*names_held, "linux-base"))
-    steps = driver_plan.plan(changed(packages=(*FINISHED.packages, *more)), replace(WANTED, state="absent"), None)
-    assert steps[0].data["release"] == [f"linux-image-{KERNEL}"]
-    assert names_held[0] in steps[0].data["packages"]
+PREBUILT, IMAGE, META = f"linux-modules-nvidia-525-server-{KERNEL}", f"linux-image-{KERNEL}", "linux-image-generic"
 
 
-@pytest.mark.parametrize(
-    ("coming", "released"),
-    [
-        ("dkms", [f"linux-image-{KERNEL}"]),  # any kernel will do from now on
-        ("prebuilt", []),  # the kernel stays with the modules made for it
-    ],
-)
-def test_an_installation_with_dkms_releases_the_kernels_held_for_prebuilt_modules(
-    coming: str, released: list[str]
+def with_held_kernels(record: str | None) -> NodeState:
+    """Pre-built modules, their kernel and a metapackage on hold, of which ``record`` names what we put there."""
+    more = tuple(Package(name, "amd64", "1", "hold", "installed") for name in (PREBUILT, IMAGE, META, "linux-base"))
+    files = {**FINISHED.files, driver_files.HELD_KERNELS: record}
+    return changed(packages=(*FINISHED.packages, *more), files=files)
+
+
+RECORDS = [
+    # our record, what is let go with the driver
+    (f"{IMAGE}\n{META}\n", [IMAGE, META]),
+    (f"{IMAGE}\n", [IMAGE]),  # the metapackage was on hold before we came: an administrator's
+    (None, []),
+    ("linux-image-gone\n", []),
+]
+
+
+@pytest.mark.parametrize(("record", "released"), RECORDS)
+def test_absent_releases_the_kernels_that_we_hold_and_no_others(record: str | None, released: list[str]) -> None:
+    steps = driver_plan.plan(with_held_kernels(record), replace(WANTED, state="absent"), None)
+    assert steps[0].data["release"] == released
+    assert PREBUILT in steps[0].data["packages"]
+
+
+@pytest.mark.parametrize(("record", "released"), RECORDS)
+@pytest.mark.parametrize("coming", ["dkms", "prebuilt"])
+def test_an_installation_with_dkms_releases_the_kernels_that_we_hold(
+    coming: str, record: str | None, released: list[str]
 ) -> None:
-    held_names = (f"linux-modules-nvidia-525-server-{KERNEL}", f"linux-image-{KERNEL}")
-    more = tuple(Package(name, "amd64", "1", "hold", "installed") for name in held_names)
+    """With dkms any kernel will do; pre-built modules keep the one that they are made for."""
     packages = replace(package_plan("535.54.03"), module_build=coming)
-    goal = Target("535.54.03", "proprietary", packages, leaving=(held_names[0],))
-    steps = driver_plan.plan(changed(packages=(*FINISHED.packages, *more)), WANTED, goal)
+    goal = Target("535.54.03", "proprietary", packages, leaving=(PREBUILT,))
+    steps = driver_plan.plan(with_held_kernels(record), WANTED, goal)
     (install,) = [step for step in steps if step.name == "install"]
-    assert install.data["release"] == [held_names[0], *released]
+    let_go = released if coming == "dkms" else []
+    assert install.data["release"] == [PREBUILT, *let_go]
+    assert install.data["releases_kernels"] is bool(let_go)
+
+
+@pytest.mark.parametrize(("record", "released"), RECORDS)
+def test_without_a_hold_only_what_we_hold_is_released(record: str | None, released: list[str]) -> None:
+    steps = driver_plan.plan(with_held_kernels(record), replace(WANTED, hold=False), target(packages=False))
+    (hold,) = [step for step in steps if step.name == "hold"]
+    driver = sorted([*(p.label for p in FINISHED.packages if p.held), PREBUILT])
+    assert hold.data["packages"] == [*driver, *released]
 
 
 def test_a_reason_has_no_password_of_the_source() -> None:
