@@ -1,7 +1,8 @@
 """Change the lines of one utility, one after the other, and see which changes no test notices.
 
 ``./dev mutants plugins/module_utils/_driver/plan.py`` runs mutmut on a copy of the clone, with the tests that import the
-utility. mutmut knows a function by its module's dotted name, so the copy lies where Ansible imports a collection from.
+utility. mutmut knows a function by its module's dotted name, so the copy lies where Ansible imports a collection from; and it
+names tests by their path, so they lie where it runs: elsewhere it finds none of them, and takes that for a change that was noticed.
 The score is killed / (killed + survived); a mutant that no test runs counts as survived.
 """
 
@@ -19,13 +20,12 @@ COLLECTION = Path("ansible_collections/t9k/gpu")
 SETTINGS = """[mutmut]
 source_paths={collection}/plugins
 only_mutate={collection}/{util}
-also_copy=ansible_collections
+also_copy=
+    {copied}
 use_git_change_detection=false
 pytest_add_cli_args=
     -q
     -x
-    --config-file={collection}/pyproject.toml
-    --rootdir={collection}
 pytest_add_cli_args_test_selection=
     {tests}
 """
@@ -42,23 +42,21 @@ def tests_of(root: Path, util: Path) -> list[Path]:
 
 
 def copy_of(root: Path, folder: Path, util: Path) -> None:
-    """Lay a copy of the clone out as mutmut wants it."""
+    """Lay the clone out twice: the tests where mutmut runs, since it names them by their path from there, and the collection."""
     place = folder / COLLECTION
     place.mkdir(parents=True)
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=root,
-        check=True,
-        capture_output=True,
-    ).stdout
-    tar = subprocess.run(
-        ["tar", "-c", "--null", "-T", "-"], cwd=root, input=listed, check=True, capture_output=True
-    ).stdout
-    subprocess.run(["tar", "-x"], cwd=place, input=tar, check=True)
-    tests = [str(COLLECTION / path.relative_to(root)) for path in tests_of(root, util)]
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=root, check=True, capture_output=True).stdout
+    command = ["tar", "--create", "--null", "--files-from=-"]
+    tar = subprocess.run(command, cwd=root, input=listed, check=True, capture_output=True).stdout
+    for target in (folder, place):
+        subprocess.run(["tar", "--extract"], cwd=target, input=tar, check=True)
+    tests = [str(path.relative_to(root)) for path in tests_of(root, util)]
     if not tests:
         raise SystemExit(f"mutants: no test imports {util}")
-    (folder / "setup.cfg").write_text(SETTINGS.format(collection=COLLECTION, util=util, tests="\n    ".join(tests)))
+    copied = sorted(path.name for path in folder.iterdir())
+    settings = {"copied": "\n    ".join(copied), "tests": "\n    ".join(tests)}
+    (folder / "setup.cfg").write_text(SETTINGS.format(collection=COLLECTION, util=util, **settings))
 
 
 def outcome(lines: list[str]) -> tuple[collections.Counter[str], list[str]]:
