@@ -38,6 +38,9 @@ PATTERNS = (
     r"cuda-drivers.*",
 )
 _DRIVER = re.compile("|".join(PATTERNS))
+#: Debian's source glx-alternatives (packages.debian.org), which switches between the libraries of drivers: installed by NVIDIA's,
+#: dependent on nvidia-installer-cleanup, of no use without. It has versions of its own, so nothing of it is held.
+_COMPANION = re.compile(r"glx-alternative-(?:nvidia|mesa)|glx-diversions|update-glx")
 #: The same as one anchored expression for apt, which walks all its packages once for each expression and takes an
 #: unanchored glob for one that matches in the middle of names.
 _APT = (
@@ -87,6 +90,11 @@ CUDA_ORIGIN = re.compile(r"/compute/cuda/repos/|developer\.download\.nvidia\.|/n
 def is_driver(name: str) -> bool:
     """Tell whether a package of this name belongs to the driver, and so to what is held, moved and removed with it."""
     return bool(_DRIVER.fullmatch(name))
+
+
+def goes_along(name: str) -> bool:
+    """Tell whether a package came with the driver and may go with it, without being a part of it."""
+    return is_driver(name) or bool(_COMPANION.fullmatch(name))
 
 
 def apt_pattern(kernel_release: str) -> str:

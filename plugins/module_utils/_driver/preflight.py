@@ -82,7 +82,7 @@ def target_faults(
 
 def removals(wanted: Wanted, transaction: Transaction) -> Iterator[GpuError]:
     """Refuse what apt would take away with the driver, or for it: what is not the driver's goes with the user's consent only."""
-    going = [move.name for move in transaction.remove if not names.is_driver(move.name)]
+    going = [move.name for move in transaction.remove if not names.goes_along(move.name)]
     refused = [name for name in going if not any(fnmatchcase(name, allowed) for allowed in wanted.may_remove)]
     if refused:
         yield GpuError(

@@ -167,6 +167,21 @@ def test_absent_needs_neither_a_supported_system_nor_apt() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "faults"),
+    [
+        ("glx-alternative-nvidia", 0),  # these came with Debian's driver, and go with it
+        ("glx-diversions", 0),
+        ("glx-alternative-fglrx", 1),
+        ("libgl1", 1),
+    ],
+)
+def test_what_came_with_the_driver_may_go_with_it(monkeypatch: pytest.MonkeyPatch, name: str, faults: int) -> None:
+    monkeypatch.setitem(globals(), "depending", [name])
+    plan = make(finished_node(V525), purge, state="absent")
+    assert (len(plan["faults"]), bool(plan["steps"])) == (faults, not faults)
+
+
+@pytest.mark.parametrize(
     ("may_remove", "faults"), [((), 1), (("cuda-drivers-x",), 1), (("libcuda-user",), 0), (("*",), 0)]
 )
 def test_absent_takes_nothing_of_others_along(
