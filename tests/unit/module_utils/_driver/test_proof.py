@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from node_builder import A40, bare_node, finished_node
 
-from ansible_collections.t9k.gpu.plugins.module_utils._driver.proof import faults
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.proof import faults, gsp_faults, prove
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._gsp.verdict import Verdict
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import smi as nvidia_smi
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.fabric import Fabric
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import ERROR, Fault
 
 V525 = "525.147.05"
 SOUND = finished_node(V525)
@@ -80,3 +82,60 @@ def test_captures(fixtures: Path, capture: str, expected: str) -> None:
     found = faults(replace(SOUND, driver=None, smi=report, pci=pci), Wanted())
     assert report.status == expected
     assert len(found) == (expected != "ok")
+
+
+SECOND = replace(SOUND.smi.gpus[0], index=1, persistence_enabled=False, lost=True)
+PAIR = replace(SOUND, smi=replace(SOUND.smi, gpus=(replace(SOUND.smi.gpus[0], persistence_enabled=False), SECOND)))
+SEE_XID = "look for Xid messages in the kernel log, or set driver_gpus_expected to what the node has"
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted", "expected"),
+    [
+        (SOUND, Wanted(gpus_expected=1), None),
+        (SOUND, Wanted(gpus_expected=2),
+         Fault("gpu_count", ERROR, "1 GPUs answer, 2 are expected", SEE_XID, may_pass=True)),
+        (PAIR, Wanted(gpus_expected=2),
+         Fault("gpu_count", ERROR, "1 GPUs answer, 2 are expected", SEE_XID, may_pass=True)),
+        (PAIR, Wanted(gpus_expected=1), None),
+        (PAIR, Wanted(gpus_expected=0), None),
+        (PAIR, Wanted(), Fault("persistence_off", ERROR, "persistence mode is off on GPU 0, 1",
+                               "see systemctl status nvidia-persistenced", may_pass=True)),
+        (driver(kernel_modules="open"), Wanted(),
+         Fault("kernel_modules_differ", ERROR, "proprietary kernel modules are loaded, open ones are installed",
+               "reboot, and see which modules the kernel finds")),
+        (replace(SOUND, smi=replace(SOUND.smi, driver_version="525.2")), Wanted(),
+         Fault("versions_differ", ERROR, f"driver versions differ: package {V525}, library {V525}, loaded module {V525}, nvidia-smi 525.2",
+               "run again with the version that is wanted, and reboot")),
+    ],
+)  # fmt: skip
+def test_what_a_fault_says(state: NodeState, wanted: Wanted, expected: Fault | None) -> None:
+    """Which is severe, which may pass by itself, what was found and what to do: the proof waits and fails by these."""
+    found = {fault.code: fault for fault in faults(state, wanted)}
+    if expected is None:
+        assert "gpu_count" not in found
+    else:
+        assert found[expected.code] == expected
+
+
+@pytest.mark.parametrize(
+    ("gsp", "effective", "said"),
+    [
+        ("disabled", False, True),
+        ("enabled", False, True),
+        ("disabled", True, False),
+        ("disabled", None, False),
+        ("auto", False, False),
+    ],
+)
+def test_gsp_is_part_of_the_proof_where_it_was_asked_for(gsp: str, effective: bool | None, said: bool) -> None:
+    verdict = Verdict("none", "0", "nvidia", "", effective=effective, reboot_reason="a boot would not help")
+    fault = Fault(
+        "gsp_not_as_wanted",
+        ERROR,
+        f"GSP firmware is not {gsp} as wanted: a boot would not help",
+        "see docs/driver.md on driver_gsp, or set it to auto",
+    )
+    assert gsp_faults(verdict, Wanted(gsp=gsp)) == ((fault,) if said else ())
+    assert (fault in prove(SOUND, Wanted(gsp=gsp), verdict).health) is said
+    assert fault not in prove(SOUND, Wanted(gsp=gsp), None).health
