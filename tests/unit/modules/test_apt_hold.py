@@ -211,7 +211,8 @@ MD5sum: d41d8cd98f00b204e9800998ecf8427e
 Description: stand-in
 """
 
-real_dpkg = pytest.mark.needs("dpkg", "apt-get", "root")  # in a folder of the test; but dpkg asks who wants to write there
+#: In a folder of the test; but dpkg asks who wants to write there.
+real_dpkg = pytest.mark.needs("dpkg", "apt-get", "root")
 
 Call = Callable[..., dict[str, Any]]
 
