@@ -165,6 +165,14 @@ node:
   returned: success
   type: str
   sample: takes pods
+since:
+  description: When the node was taken from pods, in seconds since 1970; an interrupted run may have done it. Null in check mode.
+  returned: success, O(state=drained)
+  type: float
+away_s:
+  description: How many seconds ago that was, now that pods are let in again; null where no run had taken it.
+  returned: success, O(state=uncordoned)
+  type: int
 not_begun:
   description: Whether it is not this node's fault. The rollout did not come to it, and it is as it was.
   returned: failure
@@ -183,6 +191,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import budget, claim, holder, session
+from ansible_collections.t9k.gpu.plugins.module_utils._drain import mark as drain_mark
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.claim import Request
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.pods import STAYS, Verdict
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.rollout import NotBegun, Rules
@@ -227,17 +236,18 @@ def drain(api: kube_connect.Api, request: Request, params: dict[str, Any], check
     wanted, jobs = Wanted.of(params), session.Jobs(params["jobs_selector"], params["jobs_timeout"])
     verdicts = session.preview(api, request, wanted, jobs)
     gone = [verdict for verdict in verdicts if verdict.fate != STAYS]
-    resumed = False
+    resumed, since = False, None
     if not check:
         rules = rules_of(request, params)
         taken, gone = session.drain(api, request, wanted, jobs, params["timeout"], rules, params["budget_timeout"])
-        resumed = taken.resumed
+        resumed, since = taken.resumed, taken.mark.since
     change = Change(f"pods of {request.name}", _lines(gone), "")
     return {
         "changed": change.changed or not resumed,
         "diff": change.diff,
         "pods": session.describe([*gone, *(verdict for verdict in verdicts if verdict.fate == STAYS)]),
         "node": "would be drained" if check else "drained",
+        "since": since,
     }
 
 
@@ -246,12 +256,13 @@ def _lines(verdicts: list[Verdict]) -> str:
 
 
 def readmit(api: kube_connect.Api, request: Request, params: dict[str, Any], check: bool) -> dict[str, Any]:
-    marked = session.is_marked(api, request.name)
+    mark = drain_mark.of(claim.read(api, request.name))
     node = "would be let in again"
-    if not (check and marked):
+    if not (check and mark):
         node = session.readmit(api, request, params["timeout"], Rules() if check else rules_of(request, params))
-    change = Change(f"node {request.name}", "drained\n" if marked else f"{node}\n", f"{node}\n")
-    return {"changed": change.changed, "diff": change.diff, "node": node, "pods": []}
+    change = Change(f"node {request.name}", "drained\n" if mark else f"{node}\n", f"{node}\n")
+    away = round(time.time() - mark.since) if mark else None
+    return {"changed": change.changed, "diff": change.diff, "node": node, "pods": [], "away_s": away}
 
 
 def note_failure(api: kube_connect.Api, request: Request, _params: dict[str, Any], check: bool) -> dict[str, Any]:

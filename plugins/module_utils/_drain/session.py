@@ -95,10 +95,6 @@ def _undone(api: Api, claim: Claim, request: Request, rules: Rules, cause: GpuEr
     return DrainFailed(cause, f"{name} {'takes pods again' if open_now else 'is cordoned as before'}", given_back=True)
 
 
-def is_marked(api: Api, name: str) -> bool:
-    return drain_mark.of(drain_claim.read(api, name)) is not None
-
-
 def readmit(api: Api, request: Request, timeout_s: float, rules: Rules) -> str:
     """Bring the operands back, wait until the node is what it was, and let pods in; return what became of the node.
 
