@@ -119,6 +119,13 @@ options:
     description: Where the ConfigMap V(t9k-gpu-rollout) is, which is made if it is missing.
     type: str
     default: t9k-gpu
+  proven:
+    description:
+      - With O(state=uncordoned), the node's GPUs were proven, so the taint V(gpu.t9k.io/unproven) is taken away, if its kubelet registered
+        with it.
+      - A node that was not drained before is waited for as well, until it is Ready since the host's boot.
+    type: bool
+    default: false
 notes:
   - With O(max_unavailable), also needs V(list) on V(nodes), V(get) on V(namespaces), and V(get), V(create) and V(patch) on V(configmaps)
     in O(namespace).
@@ -173,6 +180,10 @@ away_s:
   description: How many seconds ago that was, now that pods are let in again; null where no run had taken it.
   returned: success, O(state=uncordoned)
   type: int
+was_unproven:
+  description: Whether the node had the taint V(gpu.t9k.io/unproven).
+  returned: success, O(state=uncordoned)
+  type: bool
 not_begun:
   description: Whether it is not this node's fault. The rollout did not come to it, and it is as it was.
   returned: failure
@@ -190,7 +201,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
-from ansible_collections.t9k.gpu.plugins.module_utils._drain import budget, claim, holder, session
+from ansible_collections.t9k.gpu.plugins.module_utils._drain import budget, claim, gate, holder, session
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import mark as drain_mark
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.claim import Request
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.pods import STAYS, Verdict
@@ -219,6 +230,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "max_failures": {"type": "int", "default": 0},
     "known_gpu_nodes": {"type": "list", "elements": "str", "default": []},
     "namespace": {"type": "str", "default": "t9k-gpu"},
+    "proven": {"type": "bool", "default": False},
 }
 
 
@@ -256,13 +268,17 @@ def _lines(verdicts: list[Verdict]) -> str:
 
 
 def readmit(api: kube_connect.Api, request: Request, params: dict[str, Any], check: bool) -> dict[str, Any]:
-    mark = drain_mark.of(claim.read(api, request.name))
+    before = claim.read(api, request.name)
+    mark, unproven = drain_mark.of(before), gate.tainted(before)
+    shut = "drained" if mark else "unproven" if unproven and params["proven"] else ""
     node = "would be let in again"
-    if not (check and mark):
-        node = session.readmit(api, request, params["timeout"], Rules() if check else rules_of(request, params))
-    change = Change(f"node {request.name}", "drained\n" if mark else f"{node}\n", f"{node}\n")
+    if not (check and shut):
+        rules = Rules() if check else rules_of(request, params)
+        node = session.readmit(api, request, params["timeout"], rules, params["proven"])
+    change = Change(f"node {request.name}", f"{shut or node}\n", f"{node}\n")
     away = round(time.time() - mark.since) if mark else None
-    return {"changed": change.changed, "diff": change.diff, "node": node, "pods": [], "away_s": away}
+    told = {"node": node, "pods": [], "away_s": away, "was_unproven": unproven}
+    return {"changed": change.changed, "diff": change.diff, **told}
 
 
 def note_failure(api: kube_connect.Api, request: Request, _params: dict[str, Any], check: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from fake_api import player
 from fake_cluster import NODES, FakeCluster, add_budget, add_pod, pod
 
-from ansible_collections.t9k.gpu.plugins.module_utils._drain import budget, deadline, evict, holder, mark
+from ansible_collections.t9k.gpu.plugins.module_utils._drain import budget, deadline, evict, gate, holder, mark
 from ansible_collections.t9k.gpu.plugins.modules import k8s_node_drain
 
 PLUGIN = "nvidia.com/gpu.deploy.device-plugin"
@@ -48,6 +48,59 @@ def note(cluster: FakeCluster) -> mark.Mark | None:
 
 def evicted(cluster: FakeCluster) -> list[str]:
     return [path for method, path, _body in cluster.log if method == "POST" and "dryRun" not in path]
+
+
+OTHER = {"key": "nvidia.com/gpu", "effect": "NoSchedule"}
+
+
+def unproven(cluster: FakeCluster) -> None:
+    cluster.write("gpu-01", {"spec": {"taints": [{"key": gate.TAINT, "effect": "NoSchedule"}, OTHER]}}, "kubelet")
+
+
+def taints(cluster: FakeCluster) -> list[str]:
+    return [taint["key"] for taint in cluster.node("gpu-01")["spec"].get("taints") or []]
+
+
+def test_a_new_node_opens_with_its_proof_and_not_before(play: Any, cluster: FakeCluster) -> None:
+    unproven(cluster)
+    play(**SELF)
+    assert taints(cluster) == [gate.TAINT, "nvidia.com/gpu"]
+    back = play(state="uncordoned", proven=True, **SELF)
+    assert (back["node"], back["was_unproven"], cordoned(cluster)) == ("takes pods", True, False)
+    assert taints(cluster) == ["nvidia.com/gpu"]
+
+
+def test_a_new_node_that_needs_no_drain(play: Any, cluster: FakeCluster) -> None:
+    unproven(cluster)
+    looked = play(state="uncordoned", proven=True, check=True, **SELF)
+    assert (looked["changed"], looked["node"], looked["was_unproven"]) == (True, "would be let in again", True)
+    left = play(state="uncordoned", **SELF)  # behind no proof
+    assert (left["changed"], taints(cluster)) == (False, [gate.TAINT, "nvidia.com/gpu"])
+    assert play(state="uncordoned", proven=True, **SELF)["changed"] is True
+    assert taints(cluster) == ["nvidia.com/gpu"]
+    assert play(state="uncordoned", proven=True, **SELF)["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"boot_id": "another", "machine_id": "another"}, "the node of the host with boot id another"),
+        ({"boot_id": "next", "timeout": 0}, "has not reported since the host booted"),
+    ],
+)
+def test_a_new_node_that_is_not_ours_or_not_back_stays_shut(
+    play: Any, cluster: FakeCluster, change: dict[str, Any], words: str
+) -> None:
+    unproven(cluster)
+    assert words in play(state="uncordoned", proven=True, **{**SELF, **change})["msg"]
+    assert gate.TAINT in taints(cluster)
+
+
+def test_a_failed_drain_leaves_a_new_node_shut(play: Any, cluster: FakeCluster) -> None:
+    unproven(cluster)
+    add_pod(cluster, pod("stuck", metadata={"finalizers": ["x/y"]}))
+    assert play(timeout=0, **SELF)["given_back"] is True
+    assert (gate.TAINT in taints(cluster), cordoned(cluster)) == (True, False)
 
 
 def test_drain_then_again_then_back(play: Any, cluster: FakeCluster) -> None:
