@@ -11,10 +11,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ansible_collections.t9k.gpu.plugins.module_utils._drain import gate, operands, others
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import holder as drain_holder
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import mark as drain_mark
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import node as drain_node
-from ansible_collections.t9k.gpu.plugins.module_utils._drain import gate, operands, others
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.budget import FAILED
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.holder import Holder
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.mark import Mark

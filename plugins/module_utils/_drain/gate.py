@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Keep pods off a new node until its GPUs are proven: a taint that the kubelet registers with, and that only a proof takes away. Pure.
 
-The kubelet sets it when it makes the Node (``--register-with-taints``, kubernetes/kubernetes pkg/kubelet/kubelet_node_status.go: a Node that
-is there already keeps its taints), so it is there before the scheduler can see the node; we could only come too late.
+The kubelet sets it when it makes the Node (``--register-with-taints``; kubernetes/kubernetes, pkg/kubelet/kubelet_node_status.go: a Node
+that is there already keeps its taints), so it is there before the scheduler can see the node; we could only come too late.
 """
 
 from __future__ import annotations
