@@ -49,7 +49,8 @@ def _node(hostvars: Mapping[str, Any]) -> dict[str, Any]:
     steps = [{"name": step["name"], "reason": step["reason"]} for step in plan["steps"]]
     applied = {step["name"] for step in (hostvars.get("__driver_applied") or {}).get("steps", [])}
     driver = {**plan["node"]["driver"], "rebooted": "reboot" in applied}
-    return {**name, **plan["node"], "driver": driver, "problems": plan["faults"], "plan": {"steps": steps}}
+    history = {"history": plan["history"]} if plan.get("history") else {}
+    return {**name, **plan["node"], "driver": driver, "problems": plan["faults"], "plan": {"steps": steps}, **history}
 
 
 def driver_nodes(hosts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

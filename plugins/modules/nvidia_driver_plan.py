@@ -278,6 +278,11 @@ previous:
   description: The version installed before, for going back; null without one.
   type: dict
   returned: always
+history:
+  description: The newest ten changes that the node remembers, as P(t9k.gpu.nvidia_driver_history#module) wrote them, the newest last.
+  type: list
+  elements: dict
+  returned: always
 node:
   description: The node's state, in the form of the report.
   type: dict
@@ -294,6 +299,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver import result as d
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import state as driver_state
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import ARGUMENT_SPEC, Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._fleet import history as driver_history
 
 SOURCE = {
     "kind": {"type": "str", "choices": ["distribution", "cuda", "mirror", "local"], "default": "distribution"},
@@ -349,6 +355,7 @@ NOTHING: dict[str, Any] = {
             "known_problems",
             "waiting_for",
             "health",
+            "history",
         )
     },
     **dict.fromkeys(("reboot_pending", "previous", "before", "waited")),
@@ -375,7 +382,7 @@ def wait(run: Run, params: dict[str, Any]) -> dict[str, Any] | None:
         time.sleep(EVERY_S)
         plan = look(run, params)
     waited = {"seconds": round(time.monotonic() - start), "for": awaited} if awaited else None
-    return plan and {**plan, "waited": waited}
+    return plan and {**plan, "waited": waited, "history": driver_history.read()}
 
 
 def main() -> None:

@@ -26,6 +26,10 @@ PLAN = {"has_gpu": True, "steps": [STEP], "faults": ["no room"], "node": NODE}
         ({"has_gpu": False, "steps": []}, {"gpus": []}),
         (PLAN, {**SHOWN, "problems": ["no room"], "plan": {"steps": [{"name": "hold", "reason": "not held"}]}}),
         ({**PLAN, "steps": [], "faults": []}, {**SHOWN, "problems": [], "plan": {"steps": []}}),
+        (
+            {**PLAN, "steps": [], "faults": [], "history": [{"outcome": "ok"}]},
+            {**SHOWN, "problems": [], "plan": {"steps": []}, "history": [{"outcome": "ok"}]},
+        ),
     ],
 )  # fmt: skip
 def test_one_node(plan: dict[str, Any] | None, expected: dict[str, Any]) -> None:

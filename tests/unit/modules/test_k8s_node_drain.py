@@ -9,7 +9,7 @@ import pytest
 from drained_node import PLUGIN, SELF, cordoned
 from fake_cluster import NODES, FakeCluster, add_budget, add_pod, pod
 
-from ansible_collections.t9k.gpu.plugins.module_utils._drain import holder, mark
+from ansible_collections.t9k.gpu.plugins.module_utils._drain import gate, holder, mark
 
 PAUSED = "paused-for-driver-upgrade"
 
@@ -27,6 +27,59 @@ def evicted(cluster: FakeCluster) -> list[str]:
     return [path for method, path, _body in cluster.log if method == "POST" and "dryRun" not in path]
 
 
+OTHER = {"key": "nvidia.com/gpu", "effect": "NoSchedule"}
+
+
+def unproven(cluster: FakeCluster) -> None:
+    cluster.write("gpu-01", {"spec": {"taints": [{"key": gate.TAINT, "effect": "NoSchedule"}, OTHER]}}, "kubelet")
+
+
+def taints(cluster: FakeCluster) -> list[str]:
+    return [taint["key"] for taint in cluster.node("gpu-01")["spec"].get("taints") or []]
+
+
+def test_a_new_node_opens_with_its_proof_and_not_before(play: Any, cluster: FakeCluster) -> None:
+    unproven(cluster)
+    play(**SELF)
+    assert taints(cluster) == [gate.TAINT, "nvidia.com/gpu"]
+    back = play(state="uncordoned", proven=True, **SELF)
+    assert (back["node"], back["was_unproven"], cordoned(cluster)) == ("takes pods", True, False)
+    assert taints(cluster) == ["nvidia.com/gpu"]
+
+
+def test_a_new_node_that_needs_no_drain(play: Any, cluster: FakeCluster) -> None:
+    unproven(cluster)
+    looked = play(state="uncordoned", proven=True, check=True, **SELF)
+    assert (looked["changed"], looked["node"], looked["was_unproven"]) == (True, "would be let in again", True)
+    left = play(state="uncordoned", **SELF)  # behind no proof
+    assert (left["changed"], taints(cluster)) == (False, [gate.TAINT, "nvidia.com/gpu"])
+    assert play(state="uncordoned", proven=True, **SELF)["changed"] is True
+    assert taints(cluster) == ["nvidia.com/gpu"]
+    assert play(state="uncordoned", proven=True, **SELF)["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"boot_id": "another", "machine_id": "another"}, "the node of the host with boot id another"),
+        ({"boot_id": "next", "timeout": 0}, "has not reported since the host booted"),
+    ],
+)
+def test_a_new_node_that_is_not_ours_or_not_back_stays_shut(
+    play: Any, cluster: FakeCluster, change: dict[str, Any], words: str
+) -> None:
+    unproven(cluster)
+    assert words in play(state="uncordoned", proven=True, **{**SELF, **change})["msg"]
+    assert gate.TAINT in taints(cluster)
+
+
+def test_a_failed_drain_leaves_a_new_node_shut(play: Any, cluster: FakeCluster) -> None:
+    unproven(cluster)
+    add_pod(cluster, pod("stuck", metadata={"finalizers": ["x/y"]}))
+    assert play(timeout=0, **SELF)["given_back"] is True
+    assert (gate.TAINT in taints(cluster), cordoned(cluster)) == (True, False)
+
+
 def test_drain_then_again_then_back(play: Any, cluster: FakeCluster) -> None:
     add_pod(cluster, pod("web"))
     add_pod(cluster, pod("log", "DaemonSet"))
@@ -39,7 +92,7 @@ def test_drain_then_again_then_back(play: Any, cluster: FakeCluster) -> None:
     assert cluster.labels("gpu-01")[PLUGIN] == PAUSED
 
     again = play(**SELF)
-    assert again["changed"] is False
+    assert (again["changed"], again["since"]) == (False, first["since"])  # pods lost it then
     found = note(cluster)
     assert found
     assert (found.gpus, found.paused, found.operands) == (
@@ -49,10 +102,11 @@ def test_drain_then_again_then_back(play: Any, cluster: FakeCluster) -> None:
     )
 
     back = play(state="uncordoned", **SELF)
-    assert (back["changed"], back["node"]) == (True, "takes pods")
+    assert (back["changed"], back["node"], 0 <= back["away_s"] < 60) == (True, "takes pods", True)
     assert (cordoned(cluster), note(cluster), cluster.labels("gpu-01")[PLUGIN]) == (False, None, "true")
     assert cluster.pods() == ["log", "plugin"]
-    assert play(state="uncordoned", **SELF)["changed"] is False
+    once_more = play(state="uncordoned", **SELF)
+    assert (once_more["changed"], once_more["away_s"]) == (False, None)
 
 
 def test_check_mode_lists_what_would_go(play: Any, cluster: FakeCluster) -> None:
