@@ -32,9 +32,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     subprocess.run([*command, "down", "--name", "fleet"], check=True)
 
 
-def controller(lab: Lab, nodes: list[str]) -> subprocess.Popen[str]:
+def controller(lab: Lab, nodes: list[str], **faults: str) -> subprocess.Popen[str]:
     argv = [sys.executable, "-m", "tests.slow.rollout_controller", str(lab.kubeconfig), str(BUDGET), *nodes]
-    return subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(argv, cwd=ROOT, env={**os.environ, **faults}, **pipes)  # type: ignore[call-overload,no-any-return]
 
 
 @pytest.fixture
@@ -56,12 +57,22 @@ def left(lab: Lab) -> tuple[list[str], dict[str, str]]:
     return cordoned, ledger.get("data") or {}
 
 
+def ended(said: str, how: str) -> list[str]:
+    """The nodes of which a controller said that they ended so."""
+    return sorted(line.split()[0] for line in said.splitlines() if line.split()[1:2] == [how])
+
+
+def failed(lab: Lab) -> list[str]:
+    nodes = Api(memory.read(lab)["ports"]["kube-apiserver"], lab.pki).items("/api/v1/nodes")
+    return [n["metadata"]["name"] for n in nodes if "gpu.t9k.io/failed" in n["metadata"].get("annotations", {})]
+
+
 def test_two_controllers_keep_one_budget(lab: Lab, most_away: Path) -> None:
     began = time.monotonic()
     both = [controller(lab, NODES[:6]), controller(lab, NODES[6:])]
     said = [run.communicate(timeout=300)[0] for run in both]
     print(f"12 nodes, budget {BUDGET}: {time.monotonic() - began:.1f} s")
-    assert [run.returncode for run in both] == [0, 0], said
+    assert sorted(ended(said[0], "done") + ended(said[1], "done")) == NODES, said
     assert most_away.read_text().strip() == str(BUDGET)
     assert left(lab) == ([], {})
 
@@ -72,9 +83,42 @@ def test_a_killed_controller_holds_nobody_up_and_its_next_run_ends_what_it_began
     killed.stdout.readline()  # it is through with its first node, and others of its are away
     killed.kill()
     said = other.communicate(timeout=300)[0]
-    assert other.returncode == 0, said
-    again = controller(lab, NODES[:6])
-    said = again.communicate(timeout=300)[0]
-    assert again.returncode == 0, said
+    assert ended(said, "done") == NODES[6:], said
+    said = controller(lab, NODES[:6]).communicate(timeout=300)[0]
+    assert ended(said, "done") == NODES[:6], said
     assert int(most_away.read_text()) <= BUDGET
     assert left(lab) == ([], {})
+
+
+def test_a_failing_node_one_that_does_not_come_back_and_a_killed_controller(lab: Lab, most_away: Path) -> None:
+    one = controller(lab, NODES[:6], FAILS=NODES[0], SILENT=NODES[1])
+    killed = controller(lab, NODES[6:])
+    assert killed.stdout
+    killed.stdout.readline()
+    killed.kill()
+    said = one.communicate(timeout=300)[0]
+    assert (ended(said, "failed"), ended(said, "stays"), ended(said, "done")) == ([NODES[0]], [NODES[1]], NODES[2:6]), (
+        said
+    )
+    assert "has not reported since the host booted" in said
+    cordoned, ledger = left(lab)
+    assert NODES[1] in cordoned and NODES[0] not in cordoned
+    assert set(cordoned) <= set(ledger) and set(cordoned) <= {NODES[1], *NODES[6:]}
+    assert failed(lab) == [NODES[0]]
+    again = [controller(lab, NODES[:6]), controller(lab, NODES[6:])]
+    said = "".join(run.communicate(timeout=300)[0] for run in again)
+    assert ended(said, "done") == NODES, said
+    assert int(most_away.read_text()) <= BUDGET
+    assert (left(lab), failed(lab)) == (([], {}), [])
+
+
+def test_a_failure_stops_both_and_the_next_run_goes_on(lab: Lab, most_away: Path) -> None:
+    both = [controller(lab, part, FAILS=NODES[0], MAX_FAILURES="1") for part in (NODES[:6], NODES[6:])]
+    said = [run.communicate(timeout=300)[0] for run in both]
+    assert ended(said[0], "failed") == [NODES[0]], said
+    for words in said:
+        assert ended(words, "left") and f"the rollout stopped, since {NODES[0]} failed" in words, said
+    assert left(lab) == ([], {})
+    again = "".join(controller(lab, part).communicate(timeout=300)[0] for part in (NODES[:6], NODES[6:]))
+    assert ended(again, "done") == NODES, again
+    assert (failed(lab), int(most_away.read_text()) <= BUDGET) == ([], True)
