@@ -18,6 +18,12 @@ OPENS: dict[str, set[str]] = {
     "_nvidia": set(),
     "_gsp": {"_linux", "_nvidia"},
     "_driver": {"_debian", "_linux", "_nvidia", "_gsp"},
+    "_kube": set(),
+    "_drain": {"_kube"},
+    "_sharing": {"_kube"},
+    "_operator": {"_kube", "_sharing"},
+    "_p2p": set(),
+    "_report": {"_nvidia", "_p2p"},
     "_doctor": {"_linux", "_nvidia", "_driver", "_drain", "_kube", "_sharing"},
     "_fleet": {"_report", "_drain"},
 }
@@ -49,6 +55,10 @@ def strings(path: Path) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
             yield node.value
+
+
+def test_every_room_has_its_place() -> None:
+    assert {path.parent.name for path in UTILS.glob("_*/*.py")} == set(OPENS)
 
 
 @pytest.mark.parametrize("room", OPENS)
