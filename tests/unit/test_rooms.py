@@ -78,6 +78,11 @@ def test_package_names_stand_in_one_file(path: Path) -> None:
     assert path.stem == "names" or [text for text in strings(path) if PACKAGE.search(text)] == []
 
 
+def test_the_prefix_of_our_annotations_stands_in_one_file() -> None:
+    named = {path.name for path in UTILS.rglob("*.py") for text in strings(path) if text.startswith("gpu.t9k.io/")}
+    assert named == {"ours.py"}
+
+
 @pytest.mark.parametrize("path", sorted(UTILS.rglob("*.py")), ids=lambda path: path.stem)
 def test_no_code_lists_systems(path: Path) -> None:
     assert [text for text in strings(path) if SYSTEM.search(text)] == []
