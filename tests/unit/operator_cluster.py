@@ -22,6 +22,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wa
 
 ROLE = Path(__file__).resolve().parents[2] / "roles/gpu_operator"
 VERSIONS = yaml.safe_load((ROLE / "vars/versions.yml").read_text())["__gpu_operator_versions"]
+#: The last series in the table: what a later chart is taken for.
+NEWEST = max(VERSIONS, key=lambda series: [int(number) for number in series.split(".")])
 PCI = "feature.node.kubernetes.io/pci-10de.present"
 COMMON = {"common": {"mode": "time_slicing", "replicas": 4}}
 OPERANDS = (

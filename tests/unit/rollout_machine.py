@@ -48,7 +48,7 @@ class Stepped(Api):
         code, _headers, found = self.cluster.answer(method, target, json.loads(data) if data else None)
         if code >= 300:
             reason = found.get("reason", "")
-            raise ApiFault(f"{method} {target}", str(found.get("message")), "double", "", code, reason)
+            raise ApiFault(f"{method} {target}", str(found.get("message")), "double", "", status=code, reason=reason)
         return json.dumps(found).encode()
 
 

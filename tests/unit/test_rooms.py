@@ -18,6 +18,12 @@ OPENS: dict[str, set[str]] = {
     "_nvidia": set(),
     "_gsp": {"_linux", "_nvidia"},
     "_driver": {"_debian", "_linux", "_nvidia", "_gsp"},
+    "_kube": set(),
+    "_drain": {"_kube"},
+    "_sharing": {"_kube"},
+    "_operator": {"_kube", "_sharing"},
+    "_p2p": set(),
+    "_report": {"_nvidia", "_p2p"},
     "_doctor": {"_linux", "_nvidia", "_driver", "_drain", "_kube", "_sharing"},
     "_fleet": {"_report", "_drain"},
 }
@@ -51,6 +57,10 @@ def strings(path: Path) -> Iterator[str]:
             yield node.value
 
 
+def test_every_room_has_its_place() -> None:
+    assert {path.parent.name for path in UTILS.glob("_*/*.py")} == set(OPENS)
+
+
 @pytest.mark.parametrize("room", OPENS)
 def test_a_room_opens_only_rooms_below_it(room: str) -> None:
     assert files(room)
@@ -66,6 +76,11 @@ def test_the_system_s_rooms_know_no_driver(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(UTILS.glob("_driver/*.py")), ids=lambda path: path.stem)
 def test_package_names_stand_in_one_file(path: Path) -> None:
     assert path.stem == "names" or [text for text in strings(path) if PACKAGE.search(text)] == []
+
+
+def test_the_prefix_of_our_annotations_stands_in_one_file() -> None:
+    named = {path.name for path in UTILS.rglob("*.py") for text in strings(path) if text.startswith("gpu.t9k.io/")}
+    assert named == {"ours.py"}
 
 
 @pytest.mark.parametrize("path", sorted(UTILS.rglob("*.py")), ids=lambda path: path.stem)

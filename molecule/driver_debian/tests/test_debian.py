@@ -69,4 +69,6 @@ def test_unattended_upgrades_would_leave_the_driver_alone(host: Host) -> None:
     held = host.check_output("apt-mark showhold").split()
     assert len(held) > 10
     assert [name for name in held if not any(re.match(pattern, name.partition(":")[0]) for pattern in patterns)] == []
-    assert not any(re.match(pattern, name) for pattern in patterns for name in ("openssh-server", "libc6", "linux-base"))
+    assert not any(
+        re.match(pattern, name) for pattern in patterns for name in ("openssh-server", "libc6", "linux-base")
+    )

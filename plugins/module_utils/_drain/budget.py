@@ -19,13 +19,14 @@ from ansible_collections.t9k.gpu.plugins.module_utils._drain import mark as drai
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import node as drain_node
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.holder import Holder
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import PREFIX
 
 #: What the operator, node feature discovery and GPU feature discovery put on a node with NVIDIA GPUs.
 _GPU_LABELS = ("nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.present", "nvidia.com/gpu.count")
 #: Who failed, when and why; an annotation of the Node.
-FAILED = "gpu.t9k.io/failed"
+FAILED = PREFIX + "failed"
 #: On the ledger: no further node is taken while it is there. Its value is the reason.
-PAUSE = "gpu.t9k.io/pause"
+PAUSE = PREFIX + "pause"
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.node import Node
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import PREFIX
 
-TAINT = "gpu.t9k.io/unproven"
+TAINT = PREFIX + "unproven"
 
 
 def tainted(node: Node) -> bool:

@@ -16,8 +16,9 @@ from typing import Any
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.holder import Holder
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.node import Node, annotations_of, cordoned
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.api import FIELD_MANAGER
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import PREFIX
 
-ANNOTATION = "gpu.t9k.io/cordon"
+ANNOTATION = PREFIX + "cordon"
 
 
 @dataclass(frozen=True)

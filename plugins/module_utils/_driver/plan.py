@@ -22,7 +22,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Want
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import facts as gsp_facts
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import verdict as gsp_decision
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe, systemd_unit
-from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import fabric as nvidia_fabric
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import FABRIC_SERVICE
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step, Steps
 
 NO_PERSISTENCE = "--no-persistence-mode"
@@ -173,7 +173,7 @@ def _fabric(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
     if state.fabric.kind is None or wanted.fabric_manager == "absent" or state.fabric.enabled:
         return
     runs = target.packages is None and state.kernel_module.version == target.driver_version
-    reason = f"{nvidia_fabric.SERVICE} does not start at boot, and this machine has an {state.fabric.kind} fabric"
+    reason = f"{FABRIC_SERVICE} does not start at boot, and this machine has an {state.fabric.kind} fabric"
     yield Step("fabric", reason, data={"start": runs})
 
 

@@ -87,7 +87,7 @@ def faults(state: NodeState, wanted: Wanted) -> tuple[Fault, ...]:
     if not state.smi.gpus:
         return health  # nothing else can be told of a driver that does not answer
     ours = wanted.fabric_manager != "absent"
-    fabric = nvidia_fabric.judge(state.fabric, state.kernel_module.version, state.smi.gpus, ours)
+    fabric = nvidia_fabric.judge(state.fabric, state.kernel_module.version, ours)
     return (*health, *_count(state, wanted), *_versions(state), *_persistence(state, wanted), *fabric)
 
 

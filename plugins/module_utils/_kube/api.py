@@ -115,7 +115,7 @@ class Api:
         """Change the fields in ``body``. With a ``resourceVersion`` in it, only the object as it was read: a conflict is then
         the answer, not something to try again."""
         accept = _METADATA.format("PartialObjectMetadata") if metadata_only else "application/json"
-        return self._json("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, MERGE, accept)
+        return self._json("PATCH", path, {"fieldManager": FIELD_MANAGER}, body=body, content_type=MERGE, accept=accept)
 
     def apply(
         self,
@@ -127,16 +127,16 @@ class Api:
     ) -> Any:
         """Apply on the server's side: create the object or change the fields named in ``body``."""
         query = {"fieldManager": manager, "force": json.dumps(force), **({"dryRun": "All"} if dry_run else {})}
-        return self._json("PATCH", path, query, body, APPLY)
+        return self._json("PATCH", path, query, body=body, content_type=APPLY)
 
     def create(self, path: str, body: dict[str, Any]) -> Any:
-        return self._json("POST", path, {"fieldManager": FIELD_MANAGER}, body, "application/json")
+        return self._json("POST", path, {"fieldManager": FIELD_MANAGER}, body=body)
 
     def evict(self, namespace: str, name: str, body: dict[str, Any], dry_run: bool = False) -> Any:
         """Ask the Eviction API once: a budget's refusal (429) is for the caller, who knows until when to ask again."""
         query = {"fieldManager": FIELD_MANAGER, **({"dryRun": "All"} if dry_run else {})}
         path = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction"
-        return self._json("POST", path, query, body, "application/json", attempts=1)
+        return self._json("POST", path, query, body=body, attempts=1)
 
     def delete(self, path: str) -> bool:
         """Delete an object; False if there was nothing to delete."""
@@ -153,18 +153,18 @@ class Api:
         method: str,
         path: str,
         query: dict[str, Any] | None = None,
+        *,
         body: Any = None,
-        content_type: str | None = None,
+        content_type: str = "application/json",
         accept: str = "application/json",
         attempts: int | None = None,
     ) -> Any:
         target = path + (f"?{urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body).encode()
-        return json.loads(self._answer(method, target, data, content_type, accept, attempts or self._retry.attempts))
+        headers = {"Accept": accept, **({} if data is None else {"Content-Type": content_type})}
+        return json.loads(self._answer(method, target, data, headers, attempts or self._retry.attempts))
 
-    def _answer(
-        self, method: str, target: str, data: bytes | None, content_type: str | None, accept: str, attempts: int
-    ) -> bytes:
+    def _answer(self, method: str, target: str, data: bytes | None, headers: dict[str, str], attempts: int) -> bytes:
         import urllib3
 
         attempt = 0
@@ -172,7 +172,7 @@ class Api:
             attempt += 1
             last = attempt >= (attempts if self._answered else self._retry.attempts_before_first_answer)
             try:
-                response = self._send(method, target, data, content_type, accept)
+                response = self._send(method, target, data, headers)
             except urllib3.exceptions.SSLError as error:
                 raise unreachable(f"{method} {target}", self.server, error, attempt, tls=True) from error
             except urllib3.exceptions.HTTPError as error:
@@ -186,12 +186,10 @@ class Api:
                 raise refused(f"{method} {target}", self.server, response.status, response.data, attempt)
             self._sleep(self._retry.pause_s(attempt, response.headers.get("Retry-After")))
 
-    def _send(self, method: str, target: str, data: bytes | None, content_type: str | None, accept: str) -> Any:
+    def _send(self, method: str, target: str, data: bytes | None, headers: dict[str, str]) -> Any:
         with self._lock:
             self.requests += 1
-            headers = {**self._headers(), "Accept": accept}
-        if content_type:
-            headers["Content-Type"] = content_type
+            headers = {**self._headers(), **headers}
         response = self._pool.request(
             method,
             self.server + target,

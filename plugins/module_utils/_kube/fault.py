@@ -33,6 +33,7 @@ class ApiFault(GpuError):  # noqa: N818 - a fault, like GpuError's others
         found: str,
         where: str,
         next_step: str,
+        *,
         status: int = 0,
         reason: str = "",
         causes: tuple[tuple[str, str], ...] = (),
@@ -90,7 +91,9 @@ def refused(request: str, server: str, status_code: int, body: bytes, attempts: 
     reason = status.get("reason") or ""
     found = f"HTTP {status_code} {reason}".rstrip() + f"{tried}: {said}"
     where, causes = f"API server {server}", tuple((c.get("reason", ""), c.get("message", "")) for c in _causes(status))
-    return ApiFault(request, found, where, _next_step(status_code, said), status_code, reason, causes)
+    return ApiFault(
+        request, found, where, _next_step(status_code, said), status=status_code, reason=reason, causes=causes
+    )
 
 
 def unreachable(request: str, server: str, error: Exception, attempts: int, tls: bool) -> ApiFault:

@@ -1,12 +1,12 @@
 # Copyright (c) t9k.gpu maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Judge the NVSwitch fabric of a machine: what there is of it, who must run for it, and whether the GPUs are in it.
+"""Judge the NVSwitch fabric of a machine: what there is of it, and who must run for it.
 
 CUDA answers 802 on such a machine until the fabric is up, whatever nvidia-smi says of the GPUs. Sources: "Fabric Manager for
-NVIDIA NVSwitch Systems" (User Guide; services, one version with the driver), the fields of ``nvmlGpuFabricInfo_t`` in the NVML
-reference (state, and status once it is complete), and NVIDIA's driver container (gpu-driver-container, ubuntu22.04/nvidia-driver
-and install.sh) for how NVLink 5 is told (``SW_MNG`` in the vital product data of an InfiniBand device, since HGX B200 shows no
-NVSwitch on the PCI bus), for nvlsm beside fabric manager there, and for the companions of the driver's version.
+NVIDIA NVSwitch Systems" (User Guide; services, one version with the driver), and NVIDIA's driver container (gpu-driver-container,
+ubuntu22.04/nvidia-driver and install.sh) for how NVLink 5 is told (``SW_MNG`` in the vital product data of an InfiniBand device,
+since HGX B200 shows no NVSwitch on the PCI bus), for nvlsm beside fabric manager there, and for the companions of the driver's
+version.
 """
 
 from __future__ import annotations
@@ -18,12 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text, under
-from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.gpu import Gpu
-from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import ERROR, WARNING, Fault, GpuId
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import ERROR, FABRIC_SERVICE, WARNING, Fault
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.pci import PciDevice
 
 NVSWITCH, NVLINK_5 = "NVSwitch", "NVLink 5"
-SERVICE = "nvidia-fabricmanager.service"
 #: Names of processes as the kernel keeps them: 15 characters.
 MANAGER, SUBNET_MANAGER = "nv-fabricmanage", "nvlsm"
 #: Packages that must be of the driver's version where they are installed; some have the branch in their name.
@@ -32,7 +30,6 @@ _INFINIBAND = "/sys/class/infiniband"
 _MARK = b"SW_MNG"
 _ENABLED = "/etc/systemd/system/multi-user.target.wants"
 _NVLINK_5_GPUS = ("Blackwell", None)  # None: newer than we know
-_COMPLETED, _SUCCESS = "completed", "success"
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ def read(devices: Iterable[PciDevice], versions: Mapping[str, str | None], root:
         return Fabric()
     return Fabric(
         kind,
-        (under(root, _ENABLED) / SERVICE).is_symlink(),
+        (under(root, _ENABLED) / FABRIC_SERVICE).is_symlink(),
         frozenset({MANAGER, SUBNET_MANAGER} & set(_processes(root))),
         under(root, "/sys/module/ib_umad").is_dir(),
         {name: version for name, version in versions.items() if COMPANIONS.fullmatch(name)},
@@ -91,47 +88,28 @@ def _processes(root: str) -> Iterator[str]:
             yield (read_text(proc / name / "comm") or "").strip()
 
 
-def judge(fabric: Fabric, driver_version: str | None, gpus: Iterable[Gpu], ours: bool = True) -> tuple[Fault, ...]:
-    """Return every fault of the fabric. ``ours``: its services are this node's, not somebody else's (a container's).
+def judge(fabric: Fabric, driver_version: str | None, ours: bool = True) -> tuple[Fault, ...]:
+    """Return every fault of the machine's part in it; a GPU's own is ``_nvidia.health``'s to judge.
 
-    A GPU may be in a fabric although none is seen: in a guest, whose host has the switches.
+    ``ours``: its services are this node's, not somebody else's (a container's).
     """
-    of_gpus = tuple(fault for gpu in gpus for fault in judge_gpu(gpu))
-    return (*(_services(fabric) if ours else ()), *_versions(fabric, driver_version), *of_gpus)
-
-
-def judge_gpu(gpu: Gpu) -> Iterator[Fault]:
-    """Judge one GPU's part in the fabric. Before Hopper, and where there is none, the driver says nothing of it."""
-    who = GpuId(gpu.index, gpu.pci_address, gpu.uuid)
-    if gpu.fabric_state is None:
-        return
-    if gpu.fabric_state.lower() != _COMPLETED:
-        found = f"its fabric state is {gpu.fabric_state}, so CUDA answers 802"
-        remedy = (
-            f"see journalctl -u {SERVICE}; fabric manager must run, be of the driver's version, and know the switches"
-        )
-        yield Fault("fabric_incomplete", ERROR, found, remedy, who, may_pass=True)
-    elif (gpu.fabric_status or _SUCCESS).lower() != _SUCCESS:
-        found = f"it is in the fabric with the status {gpu.fabric_status}"
-        yield Fault(
-            "fabric_status", ERROR, found, f"see journalctl -u {SERVICE} and the NVLinks (nvidia-smi nvlink -s)", who
-        )
+    return (*(_services(fabric) if ours else ()), *_versions(fabric, driver_version))
 
 
 def _services(fabric: Fabric) -> Iterator[Fault]:
     if fabric.kind is None:
         return
     here = f"this machine has an {fabric.kind} fabric"
-    enable = f"systemctl enable --now {SERVICE}"
+    enable = f"systemctl enable --now {FABRIC_SERVICE}"
     if not fabric.enabled:
-        yield Fault("fabric_manager_disabled", ERROR, f"{here}, and {SERVICE} is not enabled", enable)
+        yield Fault("fabric_manager_disabled", ERROR, f"{here}, and {FABRIC_SERVICE} is not enabled", enable)
     if MANAGER not in fabric.running:
-        remedy = f"{enable}, and see journalctl -u {SERVICE}"
+        remedy = f"{enable}, and see journalctl -u {FABRIC_SERVICE}"
         yield Fault("fabric_manager_not_running", ERROR, f"{here}, and no fabric manager runs", remedy, may_pass=True)
     if fabric.kind != NVLINK_5:
         return
     if SUBNET_MANAGER not in fabric.running:
-        remedy = f"install nvlsm beside fabric manager (570 and later start it), then restart {SERVICE}"
+        remedy = f"install nvlsm beside fabric manager (570 and later start it), then restart {FABRIC_SERVICE}"
         found = f"{here}, and no NVLink subnet manager (nvlsm) runs"
         yield Fault("nvlsm_not_running", ERROR, found, remedy, may_pass=True)
     if not fabric.umad:

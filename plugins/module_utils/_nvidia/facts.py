@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import fabric as nvidia_fabric
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import health as nvidia_health
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.pci import PciDevice
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.proc import KernelModule
@@ -15,8 +14,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.smi import SmiRepo
 
 def facts(devices: tuple[PciDevice, ...], module: KernelModule, report: SmiReport) -> dict[str, Any]:
     """What the module returns; ``report`` already completed with ``module``."""
-    of_fabric = (fault for gpu in report.gpus for fault in nvidia_fabric.judge_gpu(gpu))
-    health = (*nvidia_health.judge(devices, module, report), *of_fabric)
+    health = nvidia_health.judge(devices, module, report)
     nodes = {device.address: device.numa_node for device in devices}
     gpus = [{**gpu.to_dict(), "numa_node": nodes.get(gpu.pci_address or "")} for gpu in report.gpus]
     return {

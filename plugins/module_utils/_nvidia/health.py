@@ -6,7 +6,8 @@ The role's proof, ``nvidia_smi_facts`` and the report print these faults and jud
 
 What the flags mean is NVIDIA's word ("GPU Memory Error Management", docs.nvidia.com/deploy/a100-gpu-mem-error-mgmt): with a
 row remapping pending work goes on unharmed until the next reset, a remapping that failed is a matter for the warranty, and a
-recovery action is set for errors that were not corrected.
+recovery action is set for errors that were not corrected. A GPU's part in an NVSwitch fabric: the fields of ``nvmlGpuFabricInfo_t`` in
+the NVML reference (state, and status once it is complete).
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ ERROR = "error"
 #: It works; somebody should act when there is time.
 WARNING = "warning"
 
+FABRIC_SERVICE = "nvidia-fabricmanager.service"
 _NO_ACTION = ("none", "n/a")
+_COMPLETED, _SUCCESS = "completed", "success"
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,24 @@ def judge_gpu(gpu: Gpu) -> Iterator[Fault]:
     if None not in (gpu.mig_mode_current, gpu.mig_mode_pending) and gpu.mig_mode_current != gpu.mig_mode_pending:
         change = f"MIG mode change is pending ({'on' if gpu.mig_mode_pending else 'off'} after a reset)"
         yield Fault("mig_change_pending", WARNING, change, "reset the GPU when it is idle", who)
+    yield from _in_fabric(gpu, who)
+
+
+def _in_fabric(gpu: Gpu, who: GpuId) -> Iterator[Fault]:
+    """Judge its part in the fabric, which it may have although no switch is seen: in a guest, whose host has them.
+
+    Before Hopper, and where there is none, the driver says nothing of it.
+    """
+    if gpu.fabric_state is None:
+        return
+    if gpu.fabric_state.lower() != _COMPLETED:
+        found = f"its fabric state is {gpu.fabric_state}, so CUDA answers 802"
+        remedy = f"see journalctl -u {FABRIC_SERVICE}; fabric manager must run, be of the driver's version, and know the switches"
+        yield Fault("fabric_incomplete", ERROR, found, remedy, who, may_pass=True)
+    elif (gpu.fabric_status or _SUCCESS).lower() != _SUCCESS:
+        found = f"it is in the fabric with the status {gpu.fabric_status}"
+        remedy = f"see journalctl -u {FABRIC_SERVICE} and the NVLinks (nvidia-smi nvlink -s)"
+        yield Fault("fabric_status", ERROR, found, remedy, who)
 
 
 def _silent(missing: tuple[PciDevice, ...], module: KernelModule, report: SmiReport) -> Fault:

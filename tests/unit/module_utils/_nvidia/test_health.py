@@ -148,3 +148,23 @@ def test_a_gpu_survives_its_dictionary(fixtures: Path, capture: str) -> None:
     report = nvidia_smi.parse((fixtures / capture / "nvidia-smi-q.xml").read_text())
     assert tuple(Gpu.of(gpu.to_dict(), 9) for gpu in report.gpus) == report.gpus
     assert Gpu.of({}, 9).index == 9
+
+
+FABRIC_STATES = [
+    ({}, []),
+    ({"fabric_state": "Completed", "fabric_status": "Success"}, []),
+    ({"fabric_state": "Completed"}, []),
+    ({"fabric_state": "In Progress"}, ["fabric_incomplete"]),
+    ({"fabric_state": "Not Started", "fabric_status": "Success"}, ["fabric_incomplete"]),
+    ({"fabric_state": "Completed", "fabric_status": "Unknown Error"}, ["fabric_status"]),
+]
+
+
+@pytest.mark.parametrize(("changes", "codes"), FABRIC_STATES)
+def test_a_gpus_part_in_the_fabric(fixtures: Path, changes: dict[str, Any], codes: list[str]) -> None:
+    """Whether or not the switches are seen from here."""
+    gpu: Gpu = replace(nvidia_smi.parse((fixtures / "h100-cuda-check/nvidia-smi-q.xml").read_text()).gpus[0], **changes)
+    found = list(judge_gpu(gpu))
+    assert [fault.code for fault in found] == codes
+    assert all(fault.may_pass == (fault.code == "fabric_incomplete") for fault in found)
+    assert all(fault.gpu is not None and fault.gpu.pci_address == "0000:00:06.0" for fault in found)

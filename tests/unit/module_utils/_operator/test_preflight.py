@@ -82,9 +82,9 @@ STALE = cluster.node("gpu-1", 2, **{"nvidia.com/gpu.deploy.driver": "pre-install
 WARNINGS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"version": "v22.9.2"}, "documented for Kubernetes 1.21 to 1.26"),
     (
-        {},
-        {"version": "v27.1.0", "version_unchecked": True},
-        "v27.1.0 is not known here; it is treated as one of v26.7.x",
+        {"nodes": {}},  # whatever systems that series has left behind
+        {"version": "v99.1.0", "version_unchecked": True},
+        f"v99.1.0 is not known here; it is treated as one of v{cluster.NEWEST}.x",
     ),
     ({"nodes": {"gpu-1": OLD}}, {}, "gpu-1 run Ubuntu 20.04.6 LTS"),
     ({"nodes": {"gpu-1": STALE}}, {}, "harmless with host drivers"),

@@ -24,7 +24,7 @@ class Api:
     def _check(self, path: str) -> None:
         self.asked.append(path)
         if any(path.endswith(each) for each in self.refused):
-            raise ApiFault(f"GET {path}", "HTTP 403", self.server, f"grant {path}", 403)
+            raise ApiFault(f"GET {path}", "HTTP 403", self.server, f"grant {path}", status=403)
 
     def get(self, path: str) -> Any:
         self._check(path)
@@ -33,7 +33,7 @@ class Api:
     def list(self, path: str, query: Any = None, metadata_only: bool = False) -> Any:
         self._check(path)
         if path not in self.lists and "nvidia.com" in path:
-            raise ApiFault("GET", "HTTP 404", self.server, "x", 404)
+            raise ApiFault("GET", "HTTP 404", self.server, "x", status=404)
         return self.lists.get(path, [])
 
     def get_or_none(self, path: str) -> Any:

@@ -57,6 +57,20 @@ def test_the_past_of_a_node_comes_newest_first() -> None:
     assert [each["away_s"] for each in row["past"]] == [None, None, 70]
 
 
+@pytest.mark.parametrize(
+    ("gpu", "problem"),
+    [
+        ({"fabric_state": "In Progress"}, "its fabric state is In Progress, so CUDA answers 802"),
+        ({"fabric_state": "Completed", "fabric_status": "Failed"}, "it is in the fabric with the status Failed"),
+        ({"remapped_rows_failure": True}, "a memory row could not be remapped"),
+    ],
+)
+def test_a_gpu_is_judged_as_the_role_and_the_facts_judge_it(gpu: dict[str, Any], problem: str) -> None:
+    (row,) = model({**NODE, "gpus": [{**NODE["gpus"][0], **gpu}]})["nodes"]
+    assert row["gpus"][0]["problems"] == [problem]
+    assert row["state"] == "problem"
+
+
 def test_summary() -> None:
     waiting = {**NODE, "name": "gpu02", "driver": {"reboot_pending": True, "loaded_version": "580.1"}}
     found = model(NODE, waiting, {"name": "x"}, {**NODE, "name": "cpu", "gpus": []})["summary"]
