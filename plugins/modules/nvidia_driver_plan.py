@@ -176,6 +176,22 @@ options:
         a fault. V(0) expects as many as there are.
     type: int
     default: 0
+  rollback:
+    description:
+      - Whether what an installation replaces is to be kept on the node, so that a change that fails can be undone (C(keep) in the data
+        of the step C(install)).
+      - Where it cannot be had, neither from apt's cache nor from its sources, V(auto) warns, and V(required) is a fault.
+    type: str
+    choices: [auto, required, never]
+    default: auto
+    version_added: 0.2.0
+  back:
+    description:
+      - Plan the way back to the driver that is kept in C(/var/lib/t9k-gpu/former), instead of the way to O(branch) or O(version).
+      - Where nothing is kept the plan is the usual one.
+    type: bool
+    default: false
+    version_added: 0.2.0
   after_change:
     description:
       - This reading is the proof of a change. It looks again every few seconds while all that is wrong may pass by itself, as while
@@ -380,6 +396,8 @@ ARGUMENTS: dict[str, Any] = {
     "support": {"type": "dict", "default": {}},
     "smi_timeout": {"type": "int", "default": 60},
     "gpus_expected": {"type": "int", "default": 0},
+    "rollback": {"type": "str", "choices": ["auto", "required", "never"], "default": "auto"},
+    "back": {"type": "bool", "default": False},
     "after_change": {"type": "bool", "default": False},
     "ready_timeout": {"type": "int", "default": 300},
 }

@@ -55,6 +55,13 @@ def find(packages: Iterable[Package]) -> InstalledDriver | None:
     )
 
 
+def flavour(driver: InstalledDriver, os_id: str, source_kind: str) -> str | None:
+    """Return server or desktop; None where package names do not tell."""
+    if not names.names_flavour(os_id, source_kind):
+        return None
+    return "server" if driver.server else "desktop"
+
+
 def hold_set(packages: Iterable[Package], kernel_release: str) -> tuple[str, ...]:
     """Return what must be held so that no part of the installed driver moves alone, as dpkg's labels.
 

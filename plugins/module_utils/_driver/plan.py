@@ -14,6 +14,7 @@ from typing import Any
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction, install_arguments, purge_arguments
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, parse, shown
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import former as driver_former
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import PackagePlan
@@ -61,7 +62,7 @@ def plan(state: NodeState, wanted: Wanted, target: Target | None) -> Steps:
 
 
 def _present(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
-    apt = [*_source(state, target), *_install(state, target)]
+    apt = [*_source(state, target), *_install(state, wanted, target)]
     yield from _repair(state, target, uses_apt=bool(apt))
     yield from _files(state, wanted, target)
     yield from apt
@@ -125,7 +126,7 @@ def _source(state: NodeState, target: Target) -> Iterator[Step]:
         yield Step("sources", f"{reason}, by way of {PYTHON_DEBIAN}" if missing else reason, data=data)
 
 
-def _install(state: NodeState, target: Target) -> Iterator[Step]:
+def _install(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
     if target.packages is None:
         return
     before = state.driver.driver_version if state.driver else "none"
@@ -136,6 +137,7 @@ def _install(state: NodeState, target: Target) -> Iterator[Step]:
         "local": any(package.endswith(".deb") for package in target.packages.install),
         "release": [*target.leaving, *kernels],
         "releases_kernels": bool(kernels),
+        "keep": driver_former.to_keep(state, wanted, target.transaction) if wanted.rollback != "never" else None,
         "transaction": target.transaction.to_dict(),
     }
     reason = f"driver {before} installed, {target.driver_version} wanted"

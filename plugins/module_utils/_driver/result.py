@@ -12,8 +12,10 @@ from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import apt as debian_apt
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import shown
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import back as driver_back
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import before as driver_before
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import former as driver_former
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as driver_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import preflight as driver_preflight
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import proof as driver_proof
@@ -71,8 +73,13 @@ def _target(
     key = driver_preflight.os_key(state)
     if key not in supported or not state.system.as_root:
         return None, faults
+    told = driver_former.known(state) if wanted.back else None
     try:
-        target = driver_target.resolve(run, state, wanted, supported[key], support)
+        target = (
+            driver_back.target(run, state, told)
+            if told
+            else driver_target.resolve(run, state, wanted, supported[key], support)
+        )
     except GpuError as fault:
         return None, [*faults, fault]
     return target, [*faults, *driver_preflight.target_faults(state, wanted, target, support)]
@@ -114,8 +121,10 @@ def _kernels_without(state: NodeState) -> tuple[str, ...]:
 
 
 def _previous(state: NodeState, wanted: Wanted) -> dict[str, str] | None:
-    if state.driver is None:
-        return None
+    """Return the driver to go back to: the one that is kept from before a change without a proof, else the one that is there."""
+    kept = driver_former.previous(state)
+    if kept or state.driver is None:
+        return kept
     driver = state.driver
     return {
         "version": driver.driver_version,

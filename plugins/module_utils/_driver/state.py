@@ -29,6 +29,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as 
 
 PERSISTENCED = "nvidia-persistenced.service"
 _OUR_FILES = (*driver_files.OURS, driver_files.CORDON_MARK, driver_files.BEFORE)
+#: Of a folder the file in it that tells of it.
+_TOLD_BY = {driver_files.FORMER: driver_files.FORMER_RECORD}
 #: Secure Boot's state as the firmware tells it (EFI global variable GUID); the fifth byte is the value.
 _SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 #: Where shim's and dkms's tools leave the public half of a machine owner key.
@@ -117,7 +119,7 @@ def read(run: Run, smi_timeout_s: int, root: str = "/", expected: bool = False) 
             pci, kernel_module, smi, modprobe.load(root), gsp_facts.Host(system.os_id, system.kernel_release, root)
         ),
         modprobe_mtime=_newest(under(root, path) for path in (modprobe.BLACKLIST_PATH, gsp_facts.DEFAULT_PATH)),
-        files={path: read_text(under(root, path)) for path in _OUR_FILES},
+        files={path: read_text(under(root, _TOLD_BY.get(path, path))) for path in _OUR_FILES},
         foreign_driver=driver_foreign.origin(root, packages, kernel_module, system.kernel_release),
         fabric=nvidia_fabric.read(pci, _versions(packages), root),
         kernels=driver_next_boot.kernels(system.kernel_release, root),
