@@ -356,6 +356,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver import result as d
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import state as driver_state
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 
 SOURCE = {
     "kind": {"type": "str", "choices": ["distribution", "cuda", "mirror", "local"], "default": "distribution"},
@@ -447,7 +448,10 @@ def wait(run: Run, params: dict[str, Any]) -> dict[str, Any] | None:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    plan = wait(runner(module), module.params)
+    try:
+        plan = wait(runner(module), module.params)
+    except GpuError as error:  # what is not even to be read, such as dpkg's database
+        module.fail_json(msg=str(error))
     if plan is None:
         module.exit_json(changed=False, has_gpu=False, **NOTHING)
     else:

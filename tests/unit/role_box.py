@@ -125,7 +125,7 @@ def _host(place: Path, scenario: Scenario) -> dict[str, Any]:
     (place / "tmp").mkdir(parents=True)
     for name, answers in scenario.answers.items():
         (place / f"{name}.json").write_text(json.dumps(list(answers)))
-    # By its full name, which the role does not take for the control host itself.
+    # Played hosts are this one; a plan with a reboot is refused for them.
     here = {"ansible_connection": "ansible.builtin.local", "ansible_python_interpreter": sys.executable, "ansible_remote_tmp": str(place / "tmp")}
     return {**here, "times": scenario.times, **scenario.variables}
 

@@ -35,11 +35,15 @@ class InstalledDriver:
         return self.module_build == "dkms" or kernel_release in self.kernel_releases
 
 
-def find(packages: Iterable[Package]) -> InstalledDriver | None:
-    """Return the installed driver; None if no package brings a kernel module."""
+def find(packages: Iterable[Package], kernel_release: str = "") -> InstalledDriver | None:
+    """Return the installed driver; None if no package brings a kernel module.
+
+    Pre-built modules of several kinds may be there, of another kernel each: those of the running one speak.
+    """
     installed = [package for package in packages if package.installed]
     dkms = [(package, found) for package in installed if (found := names.DKMS.match(package.name))]
     prebuilt = [(package, found) for package in installed if (found := names.PREBUILT.match(package.name))]
+    prebuilt.sort(key=lambda each: each[1]["abi"] != kernel_release)
     modules = dkms or prebuilt
     if not modules:
         return None

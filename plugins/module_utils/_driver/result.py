@@ -41,7 +41,7 @@ def make(
 ) -> dict[str, Any]:
     """Return everything the role needs to know of the node, in one dictionary. ``after_change``: the reading is the proof of one."""
     target, faults = _target(run, state, wanted, supported, support)
-    steps = () if faults else driver_plan.plan(state, wanted, target)
+    steps = () if faults else _steps(state, wanted, target, faults)
     steps = tuple(step for step in steps if not (after_change and step.name == "settle"))
     pending = driver_plan.pending_reboot(state, wanted, target, steps)
     due = [step for step in steps if step.name not in driver_plan.AFTER_PROOF]
@@ -58,6 +58,16 @@ def make(
         "node": driver_summary.summary(state, pending, proof.health),
         "diff": _diff(state, steps),
     }
+
+
+def _steps(
+    state: NodeState, wanted: Wanted, target: driver_plan.Target | None, faults: list[GpuError | str]
+) -> Steps:
+    try:
+        return driver_plan.plan(state, wanted, target)
+    except GpuError as fault:
+        faults.append(fault)
+        return ()
 
 
 def _target(

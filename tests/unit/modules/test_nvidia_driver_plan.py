@@ -230,3 +230,18 @@ def test_the_documentation_names_all_that_is_returned(module: Module, tmp_path: 
     without = module(Tree(tmp_path / "none", fixtures), **WANTED)
     always = {name for name, value in documented.items() if value["returned"] == "always"}
     assert set(without) - {"invocation", "changed", "warnings", "deprecations"} == always
+
+
+def test_an_override_that_keeps_persistence_off_is_a_fault(module: Module, tmp_path: Path, fixtures: Path) -> None:
+    tree = h200_node(tmp_path, fixtures)
+    override = "[Service]\nExecStart=\nExecStart=/usr/bin/nvidia-persistenced --no-persistence-mode\n"
+    tree.write("/etc/systemd/system/nvidia-persistenced.service.d/override.conf", override)
+    (fault,) = module(tree, **WANTED)["faults"]
+    assert "override.conf" in fault and "set driver_persistence to false" in fault
+
+
+def test_a_damaged_database_is_told_and_not_a_traceback(module: Module, tmp_path: Path, fixtures: Path) -> None:
+    tree = h200_node(tmp_path, fixtures)
+    tree.write("/var/lib/dpkg/status", "Package: cut")
+    told = module(tree, **WANTED)
+    assert told["failed"] and "the database is damaged or cut short" in told["msg"]

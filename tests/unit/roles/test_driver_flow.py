@@ -44,6 +44,7 @@ SCENARIOS = {
         },
         QUICK,
     ),
+    "local": Scenario({"nvidia_driver_plan": [plan(INSTALL, step("reboot", "everything"))]}, QUICK),
     "refused": Scenario({"nvidia_driver_plan": [CHANGE]}, {**QUICK, "driver_rollback": "required"}),
 }
 
@@ -89,3 +90,9 @@ def test_a_way_back_that_is_required_is_asked_for(told: dict[str, Told]) -> None
     assert (asked[0]["rollback"], asked[1]["required"], asked[1]["name"]) == ("required", True, ["x:amd64=1"])
     good = dict(told["good"].calls)
     assert (good["nvidia_driver_plan"]["rollback"], good["apt_keep"]["required"]) == ("auto", False)
+
+
+def test_a_run_does_not_install_what_it_cannot_reboot_for(told: dict[str, Told]) -> None:
+    """ansible refuses to reboot its own host, which would be after the installation."""
+    assert told["local"].short == []
+    assert "run from another machine" in told["local"].ended[0]
