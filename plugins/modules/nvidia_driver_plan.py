@@ -176,6 +176,14 @@ options:
         a fault. V(0) expects as many as there are.
     type: int
     default: 0
+  busy:
+    description:
+      - What to do about processes that have a GPU open and are no pod's, where a step disturbs. No drain ends them.
+      - V(refuse) is a fault with their names; V(wait) begins the plan with the step C(busy), which waits for them; V(ignore) does not look.
+    type: str
+    choices: [refuse, wait, ignore]
+    default: refuse
+    version_added: 0.2.0
   rollback:
     description:
       - Whether what an installation replaces is to be kept on the node, so that a change that fails can be undone (C(keep) in the data
@@ -347,6 +355,7 @@ node:
 """
 
 import time
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -357,6 +366,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver import state as dr
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import holders
 
 SOURCE = {
     "kind": {"type": "str", "choices": ["distribution", "cuda", "mirror", "local"], "default": "distribution"},
@@ -397,11 +407,14 @@ ARGUMENTS: dict[str, Any] = {
     "support": {"type": "dict", "default": {}},
     "smi_timeout": {"type": "int", "default": 60},
     "gpus_expected": {"type": "int", "default": 0},
+    "busy": {"type": "str", "choices": ["refuse", "wait", "ignore"], "default": "refuse"},
     "rollback": {"type": "str", "choices": ["auto", "required", "never"], "default": "auto"},
     "back": {"type": "bool", "default": False},
     "after_change": {"type": "bool", "default": False},
     "ready_timeout": {"type": "int", "default": 300},
 }
+#: Where processes are looked for; tests have another place.
+ROOT = "/"
 #: Seconds between two looks.
 EVERY_S = 5
 #: What is returned of a host without a GPU.
@@ -430,7 +443,8 @@ def look(run: Run, params: dict[str, Any]) -> dict[str, Any] | None:
     if state is None:
         return None
     support = Support.of(params["support"])
-    return driver_result.make(run, state, Wanted.of(params), params["supported_os"], support, params["after_change"])
+    wanted, at_work = Wanted.of(params), partial(holders.outside_pods, ROOT)
+    return driver_result.make(run, state, wanted, params["supported_os"], support, params["after_change"], at_work)
 
 
 def wait(run: Run, params: dict[str, Any]) -> dict[str, Any] | None:

@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Callable
 
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
@@ -14,6 +14,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._debian import apt as debi
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import shown
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import back as driver_back
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import before as driver_before
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import busy as driver_busy
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import former as driver_former
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as driver_plan
@@ -26,6 +27,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Sup
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as versions
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.holders import Process
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step, Steps
 
 _NOTHING_KNOWN = Support()
@@ -38,10 +40,16 @@ def make(
     supported: Mapping[str, Any],
     support: Support = _NOTHING_KNOWN,
     after_change: bool = False,
+    at_work: Callable[[], Sequence[Process]] = tuple,
 ) -> dict[str, Any]:
-    """Return everything the role needs to know of the node, in one dictionary. ``after_change``: the reading is the proof of one."""
+    """Return everything the role needs to know of the node, in one dictionary. ``after_change``: the reading is the proof of one.
+
+    ``at_work`` finds GPU work that is no pod's; it is asked only where something will be disturbed.
+    """
     target, faults = _target(run, state, wanted, supported, support)
     steps = () if faults else _steps(state, wanted, target, faults)
+    if not after_change:
+        steps = _undisturbed(wanted, steps, at_work, faults)
     steps = tuple(step for step in steps if not (after_change and step.name == "settle"))
     pending = driver_plan.pending_reboot(state, wanted, target, steps)
     due = [step for step in steps if step.name not in driver_plan.AFTER_PROOF]
@@ -68,6 +76,19 @@ def _steps(
     except GpuError as fault:
         faults.append(fault)
         return ()
+
+
+def _undisturbed(
+    wanted: Wanted, steps: Steps, at_work: Callable[[], Sequence[Process]], faults: list[GpuError | str]
+) -> Steps:
+    """Refuse, or wait for, work that the steps would break and no drain ends; the way back is no time to ask."""
+    if wanted.busy == "ignore" or wanted.back or not any(step.disturbs for step in steps):
+        return steps
+    found = at_work()
+    if found and wanted.busy == "refuse":
+        faults.append(driver_busy.fault(found))
+        return ()
+    return (driver_busy.step(found), *steps) if found else steps
 
 
 def _target(

@@ -44,6 +44,9 @@ SCENARIOS = {
         },
         QUICK,
     ),
+    "busy": Scenario(
+        {"nvidia_driver_plan": [plan(step("busy"), *CHANGE["steps"])], "nvidia_busy_check": [failed("42 (train)")]}, QUICK
+    ),
     "local": Scenario({"nvidia_driver_plan": [plan(INSTALL, step("reboot", "everything"))]}, QUICK),
     "refused": Scenario({"nvidia_driver_plan": [CHANGE]}, {**QUICK, "driver_rollback": "required"}),
 }
@@ -96,3 +99,8 @@ def test_a_run_does_not_install_what_it_cannot_reboot_for(told: dict[str, Told])
     """ansible refuses to reboot its own host, which would be after the installation."""
     assert told["local"].short == []
     assert "run from another machine" in told["local"].ended[0]
+
+
+def test_work_outside_kubernetes_is_waited_for_before_anything_else(told: dict[str, Told]) -> None:
+    assert told["busy"].short == ["nvidia_busy_check"]
+    assert "42 (train)" in told["busy"].ended[0]
