@@ -165,6 +165,10 @@ node:
   returned: success
   type: str
   sample: takes pods
+away_seconds:
+  description: Seconds from the cordon to now, that of an interrupted run included. Null where the node was not ours to give back.
+  returned: success, O(state=uncordoned)
+  type: int
 not_begun:
   description: Whether it is not this node's fault. The rollout did not come to it, and it is as it was.
   returned: failure
@@ -246,12 +250,13 @@ def _lines(verdicts: list[Verdict]) -> str:
 
 
 def readmit(api: kube_connect.Api, request: Request, params: dict[str, Any], check: bool) -> dict[str, Any]:
-    marked = session.is_marked(api, request.name)
-    node = "would be let in again"
+    since = session.marked_since(api, request.name)
+    marked, node, away = since is not None, "would be let in again", None
     if not (check and marked):
         node = session.readmit(api, request, params["timeout"], Rules() if check else rules_of(request, params))
+        away = round(time.time() - since) if since is not None else None
     change = Change(f"node {request.name}", "drained\n" if marked else f"{node}\n", f"{node}\n")
-    return {"changed": change.changed, "diff": change.diff, "node": node, "pods": []}
+    return {"changed": change.changed, "diff": change.diff, "node": node, "pods": [], "away_seconds": away}
 
 
 def note_failure(api: kube_connect.Api, request: Request, _params: dict[str, Any], check: bool) -> dict[str, Any]:

@@ -44,8 +44,11 @@ class Mark:
         return json.dumps(found, sort_keys=True)
 
     def taken_over(self, by: Mark) -> Mark:
-        """Return the same mark in the hands of another run; what was there before the first one stays what must come back."""
-        return replace(self, holder=by.holder, reason=by.reason, since=by.since, until=by.until)
+        """Return the same mark in the hands of another run; what was there before the first one stays what must come back.
+
+        So does since when: that is how long the node takes no pods.
+        """
+        return replace(self, holder=by.holder, reason=by.reason, until=by.until)
 
 
 def of(node: Node) -> Mark | None:

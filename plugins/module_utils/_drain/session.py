@@ -95,8 +95,10 @@ def _undone(api: Api, claim: Claim, request: Request, rules: Rules, cause: GpuEr
     return DrainFailed(cause, f"{name} {'takes pods again' if open_now else 'is cordoned as before'}", given_back=True)
 
 
-def is_marked(api: Api, name: str) -> bool:
-    return drain_mark.of(drain_claim.read(api, name)) is not None
+def marked_since(api: Api, name: str) -> float | None:
+    """Return when the node was cordoned by us, in seconds since 1970; None where it is not marked."""
+    mark = drain_mark.of(drain_claim.read(api, name))
+    return mark.since if mark else None
 
 
 def readmit(api: Api, request: Request, timeout_s: float, rules: Rules) -> str:

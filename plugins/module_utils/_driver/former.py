@@ -51,7 +51,12 @@ def to_keep(state: NodeState, wanted: Wanted, transaction: Transaction) -> dict[
 
 
 def known(state: NodeState) -> dict[str, Any] | None:
-    """Return the record on the node; None: nothing is kept. One that cannot be read keeps nothing."""
+    """Return the record of what was before a change that has no proof yet; None: there is none, or it cannot be read.
+
+    Where the change did not begin, as after a failed drain, somebody else may have moved the driver since.
+    """
+    if state.files[driver_files.BEFORE] is None:
+        return None
     try:
         told: dict[str, Any] | None = json.loads(state.files[driver_files.FORMER] or "null")
         whole = told and told["files"] and told["family"] and all(isinstance(told[key], str) for key in _ABOUT)

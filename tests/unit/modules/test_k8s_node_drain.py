@@ -233,6 +233,19 @@ def test_run_after_a_killed_one_takes_over_and_gives_back_what_that_one_took(
     assert play(state="uncordoned", **SELF)["node"] == "takes pods"
 
 
+def test_how_long_the_node_was_away_a_killed_run_included(
+    play: Any, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = {"is": 1000.0}
+    monkeypatch.setattr(k8s_node_drain.time, "time", lambda: now["is"])
+    killed_run(cluster, monkeypatch, play)
+    now["is"] += 40
+    play(**SELF)
+    now["is"] += 44
+    assert play(state="uncordoned", **SELF)["away_seconds"] == 84
+    assert play(state="uncordoned", **SELF)["away_seconds"] is None
+
+
 def test_cordon_that_an_administrator_made_after_a_killed_run_stays(
     play: Any, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,7 +87,7 @@ class Node:
         files = {spec: f"{spec.partition(':')[0]}.deb" for spec in kept["packages"]}  # type: ignore[attr-defined]
         told = json.dumps({**kept["about"], "files": files})  # type: ignore[dict-item]
         now = self.state()
-        now = replace(now, files={**now.files, driver_files.FORMER: told})
+        now = replace(now, files={**now.files, driver_files.FORMER: told, driver_files.BEFORE: "{}"})
         assert former.previous(now) and former.known(now)
         alone = self.folder / "alone"
         alone.mkdir()

@@ -28,11 +28,11 @@ MOVES = Transaction(
 FORMER = {"version": V525, "kernel_modules": "proprietary", "module_build": "dkms", "flavour": "server"}
 
 
-def node(version: str = V525, record: object = None) -> NodeState:
+def node(version: str = V525, record: object = None, begun: bool = True) -> NodeState:
     state = finished_node(version)
     tools = Package("tools", "all", "1", "install", "installed")
     text = record if isinstance(record, str) else json.dumps(record) if record else None
-    return replace(state, packages=(*state.packages, tools), files={**state.files, driver_files.FORMER: text})
+    return replace(state, packages=(*state.packages, tools), files={**state.files, driver_files.FORMER: text, driver_files.BEFORE: "{}" if begun and record else None})
 
 
 RECORD = {**FORMER, "family": ["x"], "files": {UTILS: "utils.deb"}}
@@ -72,6 +72,13 @@ def test_the_step_says_what_to_keep(rollback: str, kept: bool) -> None:
 )
 def test_the_driver_that_is_kept(record: object, expected: object) -> None:
     assert former.previous(node(V535, record)) == expected
+
+
+def test_what_was_kept_for_a_change_that_did_not_begin_is_kept_anew() -> None:
+    """After a failed drain an administrator may have installed another driver."""
+    state = node(V535, RECORD, begun=False)
+    assert former.previous(state) is None
+    assert former.to_keep(node(V525, RECORD, begun=False), Wanted(), MOVES) is not None
 
 
 def test_a_second_attempt_goes_back_to_where_the_first_began() -> None:
