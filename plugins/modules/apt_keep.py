@@ -59,7 +59,6 @@ missing:
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -107,7 +106,8 @@ def bring(module: AnsibleModule, run: Run, wanted: list[keep.File]) -> tuple[str
 
 
 def listed(path: str) -> list[str]:
-    return sorted(os.listdir(path)) if os.path.isdir(path) else []
+    place = Path(path)
+    return sorted(entry.name for entry in place.iterdir()) if place.is_dir() else []
 
 
 def main() -> None:

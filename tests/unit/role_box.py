@@ -112,7 +112,13 @@ def run(place: Path, scenarios: Mapping[str, Scenario]) -> dict[str, Told]:
     local = {"ansible_connection": "ansible.builtin.local", "ansible_remote_tmp": f"{place}/localhost/tmp"}
     (place / "hosts.json").write_text(json.dumps({"all": {"hosts": {**hosts, "localhost": local}}}))
     times = max(scenario.times for scenario in scenarios.values())
-    play = {"hosts": "all:!localhost", "gather_facts": False, "strategy": "free", "roles": [], "tasks": [_once(each) for each in range(times)]}
+    play = {
+        "hosts": "all:!localhost",
+        "gather_facts": False,
+        "strategy": "free",
+        "roles": [],
+        "tasks": [_once(each) for each in range(times)],
+    }
     (place / "play.yml").write_text(yaml.safe_dump([play]))
     ansible = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.json", "play.yml"]
     more = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_LIBRARY": str(role / "library"), "ANSIBLE_FORKS": "4"}
@@ -126,7 +132,11 @@ def _host(place: Path, scenario: Scenario) -> dict[str, Any]:
     for name, answers in scenario.answers.items():
         (place / f"{name}.json").write_text(json.dumps(list(answers)))
     # Played hosts are this one; a plan with a reboot is refused for them.
-    here = {"ansible_connection": "ansible.builtin.local", "ansible_python_interpreter": sys.executable, "ansible_remote_tmp": str(place / "tmp")}
+    here = {
+        "ansible_connection": "ansible.builtin.local",
+        "ansible_python_interpreter": sys.executable,
+        "ansible_remote_tmp": str(place / "tmp"),
+    }
     return {**here, "times": scenario.times, **scenario.variables}
 
 

@@ -22,7 +22,9 @@ from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text, u
 
 CACHE = "/var/cache/apt/archives"
 _HELPER = "/usr/lib/apt/apt-helper"
-_URI = re.compile(r"^'(?P<uri>\S+)' (?P<file>\S+) (?P<size>\d+) (?P<kind>[A-Za-z0-9]+):(?P<digest>[0-9a-f]+)$", re.MULTILINE)
+_URI = re.compile(
+    r"^'(?P<uri>\S+)' (?P<file>\S+) (?P<size>\d+) (?P<kind>[A-Za-z0-9]+):(?P<digest>[0-9a-f]+)$", re.MULTILINE
+)
 _SPEC = re.compile(r"(?P<name>[^:=]+):(?P<architecture>[^:=]+)=(?P<version>.+)")
 _TIMEOUT_S = 1800
 
@@ -83,7 +85,8 @@ def missing(run: Run, wanted: Sequence[File], folders: Sequence[str] = (CACHE,),
 def gather(run: Run, wanted: Sequence[File], folder: str, root: str = "/") -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Bring the files into the folder; return the names that came, and what could not be had."""
     place, on_offer = under(root, folder), offers(run, wanted)
-    came, lost = [], []
+    came: list[File] = []
+    lost: list[File] = []
     for each in wanted:
         offer, target = on_offer.get(each.file), place / each.file
         if _is_it(run, target, each, offer, root):

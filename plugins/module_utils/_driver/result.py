@@ -68,9 +68,7 @@ def make(
     }
 
 
-def _steps(
-    state: NodeState, wanted: Wanted, target: driver_plan.Target | None, faults: list[GpuError | str]
-) -> Steps:
+def _steps(state: NodeState, wanted: Wanted, target: driver_plan.Target | None, faults: list[GpuError | str]) -> Steps:
     try:
         return driver_plan.plan(state, wanted, target)
     except GpuError as fault:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -187,7 +187,9 @@ def _with_way_back(run: Run, state: NodeState, plan: PackagePlan, moves: Transac
     found = f"neither on offer nor in apt's cache: {lost[0]}{more}"
     if wanted.rollback == "required":
         step = "add a source that still has these versions, or go without a way back (driver_rollback: true)"
-        fault = GpuError(f"the packages of driver {state.driver.driver_version}, to go back to", found, "apt's metadata", step)
+        fault = GpuError(
+            f"the packages of driver {state.driver.driver_version}, to go back to", found, "apt's metadata", step
+        )
         return replace(plan, faults=(*plan.faults, str(fault)))
     note = f"a change that fails could not be rolled back to driver {state.driver.driver_version} ({found})"
     return replace(plan, warnings=(*plan.warnings, note))

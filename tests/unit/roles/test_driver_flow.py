@@ -13,7 +13,9 @@ CHANGE = plan(step("drain"), INSTALL, step("uncordon"), previous=PREVIOUS)
 REPAIR = step("repair", "GPU work", reinstall=[])
 BROKEN = plan(step("drain"), REPAIR, INSTALL, step("uncordon"), previous=PREVIOUS)
 JOURNAL = plan(step("drain"), {**REPAIR, "disturbs": ""}, INSTALL, step("uncordon"), previous=PREVIOUS)
-WAY_BACK = plan(step("install", "GPU work", **{**DATA, "apt_get": ["install", "/kept/x.deb"], "local": True, "keep": None}))
+WAY_BACK = plan(
+    step("install", "GPU work", **{**DATA, "apt_get": ["install", "/kept/x.deb"], "local": True, "keep": None})
+)
 DONE = plan(step("uncordon"))
 BACK = "The node runs driver 535.1, as before."
 DRAINED, TOLD, OPEN = {"node": "drained"}, {"node": "failed"}, {"node": "takes pods"}
@@ -45,7 +47,8 @@ SCENARIOS = {
         QUICK,
     ),
     "busy": Scenario(
-        {"nvidia_driver_plan": [plan(step("busy"), *CHANGE["steps"])], "nvidia_busy_check": [failed("42 (train)")]}, QUICK
+        {"nvidia_driver_plan": [plan(step("busy"), *CHANGE["steps"])], "nvidia_busy_check": [failed("42 (train)")]},
+        QUICK,
     ),
     "local": Scenario({"nvidia_driver_plan": [plan(INSTALL, step("reboot", "everything"))]}, QUICK),
     "refused": Scenario({"nvidia_driver_plan": [CHANGE]}, {**QUICK, "driver_rollback": "required"}),
@@ -79,7 +82,11 @@ def test_a_drain_that_failed_in_one_run_does_not_keep_the_next_from_going_back(t
     first, second = told["not-drained-then-broken"].ended
     assert "pods stay" in first and "rolled back" not in first
     assert "does not build" in second and BACK in second
-    assert told["not-drained-then-broken"].short[-3:] == ["k8s_node_drain failed", "apt-get install /kept/x.deb", IN_AGAIN]
+    assert told["not-drained-then-broken"].short[-3:] == [
+        "k8s_node_drain failed",
+        "apt-get install /kept/x.deb",
+        IN_AGAIN,
+    ]
 
 
 def test_an_api_server_that_does_not_answer_says_nothing_of_the_driver(told: dict[str, Told]) -> None:

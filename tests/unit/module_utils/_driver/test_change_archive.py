@@ -21,8 +21,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import Re
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.version import driver_version
-from tests.lab.archive import cuda, ubuntu
-from tests.lab.archive.deb import Package, build
+from tests.lab.archive import cuda, deb, ubuntu
+from tests.lab.archive.deb import Package
 from tests.lab.archive.private_apt import PrivateApt
 
 pytestmark = pytest.mark.skipif(
@@ -83,7 +83,9 @@ class Node:
         place.mkdir()
         for spec in kept["packages"]:  # type: ignore[attr-defined]
             name, version = spec.partition(":")[0], spec.partition("=")[2]
-            (place / f"{name}.deb").write_bytes(build(self.archive.get((name, version)) or self.cuda[name, version]))
+            (place / f"{name}.deb").write_bytes(
+                deb.build(self.archive.get((name, version)) or self.cuda[name, version])
+            )
         files = {spec: f"{spec.partition(':')[0]}.deb" for spec in kept["packages"]}  # type: ignore[attr-defined]
         told = json.dumps({**kept["about"], "files": files})  # type: ignore[dict-item]
         now = self.state()

@@ -32,7 +32,11 @@ def node(version: str = V525, record: object = None, begun: bool = True) -> Node
     state = finished_node(version)
     tools = Package("tools", "all", "1", "install", "installed")
     text = record if isinstance(record, str) else json.dumps(record) if record else None
-    return replace(state, packages=(*state.packages, tools), files={**state.files, driver_files.FORMER: text, driver_files.BEFORE: "{}" if begun and record else None})
+    return replace(
+        state,
+        packages=(*state.packages, tools),
+        files={**state.files, driver_files.FORMER: text, driver_files.BEFORE: "{}" if begun and record else None},
+    )
 
 
 RECORD = {**FORMER, "family": ["x"], "files": {UTILS: "utils.deb"}}
@@ -51,7 +55,10 @@ def test_what_is_changed_or_removed_is_kept_whoevers_it_is() -> None:
     [
         (bare_node(), MOVES),
         (node(), Transaction(install=MOVES.install)),
-        (node(record=RECORD), MOVES),  # from before a change without a proof: what is there now may be half of something
+        (
+            node(record=RECORD),
+            MOVES,
+        ),  # from before a change without a proof: what is there now may be half of something
     ],
 )
 def test_nothing_to_keep(state: NodeState, moves: Transaction) -> None:
@@ -68,7 +75,14 @@ def test_the_step_says_what_to_keep(rollback: str, kept: bool) -> None:
 
 @pytest.mark.parametrize(
     ("record", "expected"),
-    [(RECORD, FORMER), (None, None), ("{", None), ([], None), ({**RECORD, "files": {}}, None), ({"version": V525}, None)],
+    [
+        (RECORD, FORMER),
+        (None, None),
+        ("{", None),
+        ([], None),
+        ({**RECORD, "files": {}}, None),
+        ({"version": V525}, None),
+    ],
 )
 def test_the_driver_that_is_kept(record: object, expected: object) -> None:
     assert former.previous(node(V535, record)) == expected

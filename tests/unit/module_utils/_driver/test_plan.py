@@ -151,7 +151,11 @@ def test_our_drop_in_goes_where_persistence_is_not_wanted(there: str | None, exp
 @pytest.mark.parametrize(
     ("command", "persistence", "refused"),
     [
-        ("/usr/bin/nvidia-persistenced --user admin", True, False),  # an override that keeps the mode on is none of our business
+        (
+            "/usr/bin/nvidia-persistenced --user admin",
+            True,
+            False,
+        ),  # an override that keeps the mode on is none of our business
         ("/usr/bin/nvidia-persistenced --no-persistence-mode", True, True),
         ("/usr/bin/nvidia-persistenced --no-persistence-mode", False, False),
     ],
@@ -161,7 +165,9 @@ def test_an_administrators_own_command(command: str, persistence: bool, refused:
     if not refused:
         assert driver_plan.plan(state, wanted, target(packages=False)) == ()
         return
-    with pytest.raises(GpuError, match=r"override.conf.*take --no-persistence-mode away there, or set driver_persistence"):
+    with pytest.raises(
+        GpuError, match=r"override.conf.*take --no-persistence-mode away there, or set driver_persistence"
+    ):
         driver_plan.plan(state, wanted, target(packages=False))
 
 

@@ -348,4 +348,6 @@ def test_a_driver_that_cannot_be_gone_back_to(
     )
     assert target.packages is not None
     assert any("could not be rolled back to driver 525.147.05" in note for note in target.packages.warnings) is warned
-    assert any("the packages of driver 525.147.05, to go back to" in fault for fault in target.packages.faults) is refused
+    assert (
+        any("the packages of driver 525.147.05, to go back to" in fault for fault in target.packages.faults) is refused
+    )
