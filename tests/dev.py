@@ -76,13 +76,21 @@ def fault(rest: list[str]) -> None:
     _exec(sys.executable, "-m", "tests.lab", "fault", *rest)
 
 
+def _install_for_tests() -> None:
+    """Install the programs that tests ask. Where there is no apt a test that lacks one says so and fails."""
+    if shutil.which("apt-get"):
+        _module("tests.lab.hosts.machine", "tests")
+
+
 def test(rest: list[str]) -> None:
     """every check: unit tests, lint, sanity, molecule scenarios"""
+    _install_for_tests()
     _exec(sys.executable, "-m", "pytest", "tests/unit", "tests/checks", *rest)
 
 
 def unit(rest: list[str]) -> None:
     """the unit tests, or those of the paths given"""
+    _install_for_tests()
     _exec(sys.executable, "-m", "pytest", *_paths("tests/unit", rest), *rest)
 
 
@@ -109,6 +117,7 @@ def slow(rest: list[str]) -> None:
 
 def mutants(rest: list[str]) -> None:
     """which changes of one utility no test notices, e.g. ./dev mutants plugins/module_utils/_driver/plan.py"""
+    _install_for_tests()
     _exec(sys.executable, "-m", "tests.mutants", *rest)
 
 

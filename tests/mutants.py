@@ -3,7 +3,8 @@
 ``./dev mutants plugins/module_utils/_driver/plan.py`` runs mutmut on a copy of the clone, with the tests that import the
 utility. mutmut knows a function by its module's dotted name, so the copy lies where Ansible imports a collection from; and it
 names tests by their path, so they lie where it runs: elsewhere it finds none of them, and takes that for a change that was noticed.
-The score is killed / (killed + survived); a mutant that no test runs counts as survived.
+The score is killed / (killed + survived); a mutant that no test runs counts as survived. Further words choose mutants by
+name: ``./dev mutants PATH '*_hold*'`` tries those of one function again, after a test was written for it.
 """
 
 from __future__ import annotations
@@ -62,11 +63,12 @@ def copy_of(root: Path, folder: Path, util: Path) -> None:
 def outcome(lines: list[str]) -> tuple[collections.Counter[str], list[str]]:
     """How many mutants met which end, and the names of those that nobody noticed."""
     pairs = [line.strip().rsplit(": ", 1) for line in lines if "__mutmut_" in line]
-    unnoticed = [name for name, end in pairs if end in ("survived", "no tests", "suspicious")]
-    return collections.Counter(end for _name, end in pairs), unnoticed
+    tried = [(name, end) for name, end in pairs if end != "not checked"]
+    unnoticed = [name for name, end in tried if end in ("survived", "no tests", "suspicious")]
+    return collections.Counter(end for _name, end in tried), unnoticed
 
 
-def main(util: Path) -> int:
+def main(util: Path, names: list[str]) -> int:
     root = Path.cwd().resolve()
     with tempfile.TemporaryDirectory(prefix="t9k-gpu-mutants-") as name:
         folder = Path(name)
@@ -82,7 +84,7 @@ def main(util: Path) -> int:
                 )
             return done.stdout
 
-        mutmut("run", "--max-children", str(os.cpu_count() or 1))
+        mutmut("run", "--max-children", str(os.cpu_count() or 1), *names)
         ends, unnoticed = outcome(mutmut("results", "--all", "true").splitlines())
         for survivor in unnoticed:
             print(f"\n{mutmut('show', survivor).strip()}")
@@ -94,4 +96,4 @@ def main(util: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))

@@ -14,44 +14,12 @@ description:
     cluster is going to pull.
   - Needs helm, and no cluster.
 author: t9k.gpu maintainers (@t9k)
+extends_documentation_fragment: t9k.gpu.chart
 attributes:
   check_mode:
     description: Changes nothing, in check mode or not.
     support: full
 options:
-  chart:
-    description: Where the chart is, V(oci://…), V(https://…), a folder or a C(.tgz) file.
-    type: str
-    required: true
-  version:
-    description: The chart's version.
-    type: str
-    required: true
-  versions:
-    description: What is known about each series of chart versions; the role keeps this table in its C(vars).
-    type: dict
-    required: true
-  version_unchecked:
-    description: Whether to take an unknown version for the nearest known one instead of refusing it.
-    type: bool
-    default: false
-  driver:
-    description: V(operator) also lists the driver containers.
-    type: str
-    choices: [host, operator]
-    default: host
-  values:
-    description: Further values of the chart.
-    type: dict
-    default: {}
-  images:
-    description: Component to the fields of its image.
-    type: dict
-    default: {}
-  image_registry:
-    description: The prefix of the mirror.
-    type: str
-    default: ''
   systems:
     description: Systems of the nodes, as the driver image's tag spells them.
     type: list
@@ -106,6 +74,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator import helm as o
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import images as operator_images
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import manifests as operator_manifests
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import values as operator_values
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import ARGUMENT_SPEC
 
 TIME_LIMIT_S = 300
 
@@ -166,14 +135,7 @@ def run_all(run: Run, params: dict[str, Any], folder: Path) -> dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "chart": {"type": "str", "required": True},
-            "version": {"type": "str", "required": True},
-            "versions": {"type": "dict", "required": True},
-            "version_unchecked": {"type": "bool", "default": False},
-            "driver": {"type": "str", "choices": ["host", "operator"], "default": "host"},
-            "values": {"type": "dict", "default": {}},
-            "images": {"type": "dict", "default": {}},
-            "image_registry": {"type": "str", "default": ""},
+            **ARGUMENT_SPEC,
             "systems": {"type": "list", "elements": "str", "default": []},
             "everything": {"type": "bool", "default": False},
         },

@@ -16,7 +16,7 @@ description:
   - Changes nothing, ever. The role P(t9k.gpu.gpu_operator#role) carries the steps out.
   - Fails before any change, and names everything that stands in the way at once.
 author: t9k.gpu maintainers (@t9k)
-extends_documentation_fragment: t9k.gpu.kube
+extends_documentation_fragment: [t9k.gpu.chart, t9k.gpu.kube]
 attributes:
   check_mode:
     description: Only reads, in check mode or not.
@@ -35,22 +35,6 @@ options:
     type: str
     choices: [helm, manifests]
     default: helm
-  chart:
-    description: Where the chart is, V(oci://…), V(https://…), a folder or a C(.tgz) file.
-    type: str
-    required: true
-  version:
-    description: The chart's version.
-    type: str
-    required: true
-  versions:
-    description: What is known about each series of chart versions; the role keeps this table in its C(vars).
-    type: dict
-    required: true
-  version_unchecked:
-    description: Whether to take an unknown version for the nearest known one, with a warning, instead of refusing it.
-    type: bool
-    default: false
   namespace:
     description: The operator's namespace.
     type: str
@@ -59,23 +43,6 @@ options:
     description: The helm release's name.
     type: str
     default: gpu-operator
-  driver:
-    description: V(host) for drivers installed on the nodes, V(operator) for the operator's driver containers.
-    type: str
-    choices: [host, operator]
-    default: host
-  values:
-    description: Further values of the chart. They win over all other options.
-    type: dict
-    default: {}
-  image_registry:
-    description: One prefix for the repositories of all images.
-    type: str
-    default: ''
-  images:
-    description: Component to the fields of its image, such as C(repository), C(image) and C(version).
-    type: dict
-    default: {}
   pull_secrets:
     description: Names of the pull secrets that the images need.
     type: list
@@ -251,7 +218,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator import plan as o
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import release as operator_release
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import state as operator_state
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.helm import helm_facts, helm_faults, pull_arguments
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import ARGUMENT_SPEC, Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
 NEEDS_HELM = {"chart", "adopt", "release", "manifests", "release_remove"}
@@ -333,19 +300,14 @@ def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def argument_spec() -> dict[str, Any]:
-    dicts = ("values", "images", "sharing", "queue", "node_sharing", "node_operands", "node_mig")
+    dicts = ("sharing", "queue", "node_sharing", "node_operands", "node_mig")
     return {
         **kube_connect.ARGUMENT_SPEC,
+        **ARGUMENT_SPEC,
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "mode": {"type": "str", "choices": ["helm", "manifests"], "default": "helm"},
-        "chart": {"type": "str", "required": True},
-        "version": {"type": "str", "required": True},
-        "versions": {"type": "dict", "required": True},
-        "version_unchecked": {"type": "bool", "default": False},
         "namespace": {"type": "str", "default": "gpu-operator"},
         "release": {"type": "str", "default": "gpu-operator"},
-        "driver": {"type": "str", "choices": ["host", "operator"], "default": "host"},
-        "image_registry": {"type": "str", "default": ""},
         "pull_secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
         "own_pull_secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
         "service_monitor": {"type": "dict", "default": {"by": "none"}},

@@ -119,6 +119,13 @@ options:
     description: Where the ConfigMap V(t9k-gpu-rollout) is, which is made if it is missing.
     type: str
     default: t9k-gpu
+  proven:
+    description:
+      - With O(state=uncordoned), the node's GPUs were proven, so the taint V(gpu.t9k.io/unproven) is taken away, if its kubelet registered
+        with it.
+      - A node that was not drained before is waited for as well, until it is Ready since the host's boot.
+    type: bool
+    default: false
 notes:
   - With O(max_unavailable), also needs V(list) on V(nodes), V(get) on V(namespaces), and V(get), V(create) and V(patch) on V(configmaps)
     in O(namespace).
@@ -165,10 +172,18 @@ node:
   returned: success
   type: str
   sample: takes pods
-away_seconds:
-  description: Seconds from the cordon to now, that of an interrupted run included. Null where the node was not ours to give back.
+since:
+  description: When the node was taken from pods, in seconds since 1970; an interrupted run may have done it. Null in check mode.
+  returned: success, O(state=drained)
+  type: float
+away_s:
+  description: How many seconds ago that was, now that pods are let in again; null where no run had taken it.
   returned: success, O(state=uncordoned)
   type: int
+was_unproven:
+  description: Whether the node had the taint V(gpu.t9k.io/unproven).
+  returned: success, O(state=uncordoned)
+  type: bool
 not_begun:
   description: Whether it is not this node's fault. The rollout did not come to it, and it is as it was.
   returned: failure
@@ -186,7 +201,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
-from ansible_collections.t9k.gpu.plugins.module_utils._drain import budget, claim, holder, session
+from ansible_collections.t9k.gpu.plugins.module_utils._drain import budget, claim, gate, holder, session
+from ansible_collections.t9k.gpu.plugins.module_utils._drain import mark as drain_mark
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.claim import Request
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.pods import STAYS, Verdict
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.rollout import NotBegun, Rules
@@ -214,6 +230,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "max_failures": {"type": "int", "default": 0},
     "known_gpu_nodes": {"type": "list", "elements": "str", "default": []},
     "namespace": {"type": "str", "default": "t9k-gpu"},
+    "proven": {"type": "bool", "default": False},
 }
 
 
@@ -231,17 +248,18 @@ def drain(api: kube_connect.Api, request: Request, params: dict[str, Any], check
     wanted, jobs = Wanted.of(params), session.Jobs(params["jobs_selector"], params["jobs_timeout"])
     verdicts = session.preview(api, request, wanted, jobs)
     gone = [verdict for verdict in verdicts if verdict.fate != STAYS]
-    resumed = False
+    resumed, since = False, None
     if not check:
         rules = rules_of(request, params)
         taken, gone = session.drain(api, request, wanted, jobs, params["timeout"], rules, params["budget_timeout"])
-        resumed = taken.resumed
+        resumed, since = taken.resumed, taken.mark.since
     change = Change(f"pods of {request.name}", _lines(gone), "")
     return {
         "changed": change.changed or not resumed,
         "diff": change.diff,
         "pods": session.describe([*gone, *(verdict for verdict in verdicts if verdict.fate == STAYS)]),
         "node": "would be drained" if check else "drained",
+        "since": since,
     }
 
 
@@ -250,13 +268,17 @@ def _lines(verdicts: list[Verdict]) -> str:
 
 
 def readmit(api: kube_connect.Api, request: Request, params: dict[str, Any], check: bool) -> dict[str, Any]:
-    since = session.marked_since(api, request.name)
-    marked, node, away = since is not None, "would be let in again", None
-    if not (check and marked):
-        node = session.readmit(api, request, params["timeout"], Rules() if check else rules_of(request, params))
-        away = round(time.time() - since) if since is not None else None
-    change = Change(f"node {request.name}", "drained\n" if marked else f"{node}\n", f"{node}\n")
-    return {"changed": change.changed, "diff": change.diff, "node": node, "pods": [], "away_seconds": away}
+    before = claim.read(api, request.name)
+    mark, unproven = drain_mark.of(before), gate.tainted(before)
+    shut = "drained" if mark else "unproven" if unproven and params["proven"] else ""
+    node = "would be let in again"
+    if not (check and shut):
+        rules = Rules() if check else rules_of(request, params)
+        node = session.readmit(api, request, params["timeout"], rules, params["proven"])
+    change = Change(f"node {request.name}", f"{shut or node}\n", f"{node}\n")
+    away = round(time.time() - mark.since) if mark else None
+    told = {"node": node, "pods": [], "away_s": away, "was_unproven": unproven}
+    return {"changed": change.changed, "diff": change.diff, **told}
 
 
 def note_failure(api: kube_connect.Api, request: Request, _params: dict[str, Any], check: bool) -> dict[str, Any]:

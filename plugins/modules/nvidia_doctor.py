@@ -24,6 +24,11 @@ options:
     description: What M(t9k.gpu.nvidia_driver_plan) returned. Empty, the finding V(plan_failed) says that there is none.
     type: dict
     default: {}
+  health:
+    description: More faults to show, as M(t9k.gpu.nvidia_cuda_check) returns them.
+    type: list
+    elements: dict
+    default: []
   smi_timeout:
     description: Seconds after which C(nvidia-smi) counts as hung.
     type: int
@@ -87,6 +92,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import ERRO
 ARGUMENTS: dict[str, Any] = {
     "node": {"type": "str", "default": "this node"},
     "plan": {"type": "dict", "default": {}},
+    "health": {"type": "list", "elements": "dict", "default": []},
     "smi_timeout": {"type": "int", "default": 60},
 }
 
@@ -96,7 +102,7 @@ def look(run: Run, params: dict[str, Any], root: str = "/") -> dict[str, Any]:
     state = driver_state.read(run, params["smi_timeout"], root, expected=bool(params["plan"].get("has_gpu")))
     if state is None:
         return {"has_gpu": False, "findings": [], "errors": 0, "table": []}
-    found = doctor_findings.findings(state, doctor_seen.read(run, root), params["plan"])
+    found = doctor_findings.findings(state, doctor_seen.read(run, root), params["plan"], params["health"])
     return {
         "has_gpu": True,
         "findings": [fault.to_dict() for fault in found],

@@ -17,6 +17,7 @@ description:
     them is one transaction.
   - Pre-built kernel modules are chosen only where they exist for exactly the running kernel and this driver version.
     Otherwise the modules are built by dkms and the kernel's headers belong to the set.
+extends_documentation_fragment: t9k.gpu.driver
 options:
   branch:
     description: The driver branch, such as V(535).
@@ -26,32 +27,11 @@ options:
     description:
       - The exact driver version (V(535.183.01)) or full package version. By default apt's candidate.
     type: str
-  flavour:
-    description:
-      - V(server) is the family C(NNN-server) on Ubuntu, and the driver without X on Debian. V(desktop) is the family C(NNN) on
-        Ubuntu, and the driver with X on Debian. NVIDIA's repository has one family for both.
-    type: str
-    choices: [server, desktop]
-    default: server
-  libraries:
-    description:
-      - What of the driver's user space is wanted. V(compute) is what CUDA needs with C(nvidia-smi) and the persistence daemon;
-        V(graphics) adds video encoding and decoding, OpenGL and Vulkan, which pods may ask for as driver capabilities.
-      - The set is the same whether kernel modules are pre-built or built by dkms. NVIDIA's repository for Ubuntu has one
-        metapackage for both from branch 590 on.
-    type: str
-    choices: [compute, graphics]
-    default: graphics
   kernel_modules:
     description: NVIDIA's open or its proprietary kernel modules.
     type: str
     choices: [open, proprietary]
     default: proprietary
-  module_build:
-    description: Whether kernel modules come pre-built by the distribution or are built on the host.
-    type: str
-    choices: [auto, prebuilt, dkms]
-    default: auto
   source:
     description:
       - Where packages come from. V(distribution) and V(cuda) keep apart packages that have the same name in both.
@@ -66,12 +46,6 @@ options:
     description: Adds Fabric Manager of exactly the driver's version, which NVSwitch systems need.
     type: bool
     default: false
-  headers:
-    description:
-      - Whether headers of the running kernel must be on offer where dkms builds. V(ignore) adds them where they are.
-    type: str
-    choices: [required, ignore]
-    default: required
   transaction:
     description: Also simulate the installation and report what apt would install, move and remove.
     type: bool
@@ -200,6 +174,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._debian import apt as debi
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.os_release import read_os_release
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import Request, branches, plan
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import ARGUMENT_SPEC
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 
 if TYPE_CHECKING:
@@ -208,17 +183,7 @@ if TYPE_CHECKING:
 
 def request(params: dict[str, Any]) -> Request:
     system = read_os_release()
-    asked = (
-        "branch",
-        "version",
-        "flavour",
-        "libraries",
-        "kernel_modules",
-        "module_build",
-        "source",
-        "fabric_manager",
-        "headers",
-    )
+    asked = (*ARGUMENT_SPEC, "branch", "version", "kernel_modules", "source", "fabric_manager")
     return Request(
         os_id=system.get("ID", ""),
         os_version=system.get("VERSION_ID", ""),
@@ -242,16 +207,13 @@ def answer(params: dict[str, Any], run: Run) -> dict[str, Any]:
 
 def argument_spec() -> dict[str, Any]:
     return {
+        **ARGUMENT_SPEC,
         "branch": {"type": "str", "required": True},
         "version": {"type": "str"},
-        "flavour": {"type": "str", "choices": ["server", "desktop"], "default": "server"},
-        "libraries": {"type": "str", "choices": ["compute", "graphics"], "default": "graphics"},
         "kernel_modules": {"type": "str", "choices": ["open", "proprietary"], "default": "proprietary"},
-        "module_build": {"type": "str", "choices": ["auto", "prebuilt", "dkms"], "default": "auto"},
         "source": {"type": "str", "choices": ["distribution", "cuda", "mirror", "local"], "default": "distribution"},
         "directory": {"type": "path"},
         "fabric_manager": {"type": "bool", "default": False},
-        "headers": {"type": "str", "choices": ["required", "ignore"], "default": "required"},
         "transaction": {"type": "bool", "default": False},
         "recommends": {"type": "bool", "default": False},
         "kernel_release": {"type": "str"},

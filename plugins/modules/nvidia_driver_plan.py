@@ -20,6 +20,7 @@ description:
     driver as a whole; doing it task by task costs an execution per step on every run.
 author:
   - t9k.gpu maintainers (@t9k)
+extends_documentation_fragment: t9k.gpu.driver
 options:
   state:
     description: Whether the node shall have the driver.
@@ -35,20 +36,6 @@ options:
   version:
     description: An exact version, upstream (V(535.247.01)) or of the package. Takes precedence over O(branch).
     type: str
-  flavour:
-    description: The server or the desktop family of packages.
-    type: str
-    choices: [server, desktop]
-    default: server
-  libraries:
-    description:
-      - What of the driver's user space is wanted. V(compute) is what CUDA needs with C(nvidia-smi) and the persistence daemon;
-        V(graphics) adds video encoding and decoding, OpenGL and Vulkan, which pods may ask for as driver capabilities.
-      - The set is the same whether kernel modules are pre-built or built by dkms. NVIDIA's repository for Ubuntu has one
-        metapackage for both from branch 590 on.
-    type: str
-    choices: [compute, graphics]
-    default: graphics
   kernel_modules:
     description:
       - Open or proprietary kernel modules.
@@ -56,11 +43,6 @@ options:
         NVIDIA recommends them (Turing and newer from branch 560 on), and proprietary ones otherwise, by O(support).
     type: str
     choices: [auto, open, proprietary]
-    default: auto
-  module_build:
-    description: Pre-built modules for the running kernel, or built on the node by dkms. V(auto) prefers pre-built ones.
-    type: str
-    choices: [auto, prebuilt, dkms]
     default: auto
   source:
     description: Where packages come from.
@@ -127,11 +109,6 @@ options:
     type: str
     choices: [auto, present, absent]
     default: auto
-  headers:
-    description: Whether missing kernel headers are a fault for modules built with dkms.
-    type: str
-    choices: [required, ignore]
-    default: required
   may_remove:
     description:
       - Names or globs of packages that are not the driver's and may be removed for it. An installation for which apt would remove any
@@ -276,34 +253,11 @@ problems:
 health:
   description:
     - Every fault of the driver and its GPUs as it runs now, as P(t9k.gpu.nvidia_smi_facts#module) judges them, and what differs from
-      what is wanted.
+      what is wanted. Each is a dictionary as in RV(t9k.gpu.nvidia_smi_facts#module:ansible_facts.nvidia_smi.health).
     - Empty as long as a step, a reboot or a fault that stops everything is due.
   type: list
   elements: dict
   returned: always
-  contains:
-    code:
-      description: A stable name of the kind of fault.
-      type: str
-      sample: row_remap_failure
-    severity:
-      description: V(error) where the driver or the GPU is not to be relied on, V(warning) where it works.
-      type: str
-      sample: error
-    gpu:
-      description: Which GPU, by C(index), C(pci_address) and C(uuid); null for a fault of the driver or the node.
-      type: dict
-    evidence:
-      description: What was found.
-      type: str
-      sample: a memory row could not be remapped
-    remedy:
-      description: What to do about it.
-      type: str
-      sample: have the GPU replaced
-    message:
-      description: All of it in one sentence.
-      type: str
 failures:
   description:
     - Those of RV(problems) that fail the run and keep pods away. All of them, but hardware faults of single GPUs that were there
@@ -348,6 +302,11 @@ previous:
   description: The version installed before, for going back; null without one.
   type: dict
   returned: always
+history:
+  description: The newest ten changes that the node remembers, as P(t9k.gpu.nvidia_driver_history#module) wrote them, the newest last.
+  type: list
+  elements: dict
+  returned: always
 node:
   description: The node's state, in the form of the report.
   type: dict
@@ -364,8 +323,9 @@ from ansible_collections.t9k.gpu.plugins.module_utils._command import Run, runne
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import result as driver_result
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import state as driver_state
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
-from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import ARGUMENT_SPEC, Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._fleet import history as driver_history
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import holders
 
 SOURCE = {
@@ -382,13 +342,11 @@ SOURCE_NEEDS = [
     ("kind", "local", ["directory"]),
 ]
 ARGUMENTS: dict[str, Any] = {
+    **ARGUMENT_SPEC,
+    "version": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "branch": {"type": "str"},
-    "version": {"type": "str"},
-    "flavour": {"type": "str", "choices": ["server", "desktop"], "default": "server"},
-    "libraries": {"type": "str", "choices": ["compute", "graphics"], "default": "graphics"},
     "kernel_modules": {"type": "str", "choices": ["auto", "open", "proprietary"], "default": "auto"},
-    "module_build": {"type": "str", "choices": ["auto", "prebuilt", "dkms"], "default": "auto"},
     "source": {"type": "dict", "options": SOURCE, "required_if": SOURCE_NEEDS},
     "hold": {"type": "bool", "default": True},
     "pin": {"type": "bool", "default": False},
@@ -399,7 +357,6 @@ ARGUMENTS: dict[str, Any] = {
     "mig": {"type": "bool", "default": False},
     "vgpu": {"type": "bool", "default": False},
     "fabric_manager": {"type": "str", "choices": ["auto", "present", "absent"], "default": "auto"},
-    "headers": {"type": "str", "choices": ["required", "ignore"], "default": "required"},
     "may_remove": {"type": "list", "elements": "str", "default": []},
     "reboot": {"type": "str", "choices": ["auto", "never"], "default": "auto"},
     "drain": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
@@ -420,8 +377,8 @@ EVERY_S = 5
 #: What is returned of a host without a GPU.
 NOTHING: dict[str, Any] = {
     **{
-        key: []
-        for key in (
+        name: []
+        for name in (
             "steps",
             "faults",
             "warnings_found",
@@ -430,6 +387,7 @@ NOTHING: dict[str, Any] = {
             "known_problems",
             "waiting_for",
             "health",
+            "history",
         )
     },
     **dict.fromkeys(("reboot_pending", "previous", "before", "waited")),
@@ -457,7 +415,7 @@ def wait(run: Run, params: dict[str, Any]) -> dict[str, Any] | None:
         time.sleep(EVERY_S)
         plan = look(run, params)
     waited = {"seconds": round(time.monotonic() - start), "for": awaited} if awaited else None
-    return plan and {**plan, "waited": waited}
+    return plan and {**plan, "waited": waited, "history": driver_history.read()}
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ ROLE = Path(__file__).resolve().parents[2] / "roles/driver"
 PLAYED = (
     *("t9k.gpu.nvidia_driver_plan", "t9k.gpu.nvidia_boot_check", "t9k.gpu.nvidia_cuda_check", "t9k.gpu.nvidia_busy_check"),
     *("t9k.gpu.apt_hold", "t9k.gpu.apt_keep", "t9k.gpu.modprobe_gsp", "t9k.gpu.systemd_unit_patch", "t9k.gpu.k8s_node_drain"),
+    "t9k.gpu.nvidia_driver_history",
     *("ansible.builtin.command", "ansible.builtin.apt", "ansible.builtin.deb822_repository", "ansible.builtin.reboot"),
     "ansible.builtin.systemd_service",
 )  # fmt: skip
@@ -87,7 +88,11 @@ class Told:
     @property
     def short(self) -> list[str]:
         """Each call in a few words: a command by its words, a module of the cluster by the state it asks for."""
-        return [_short(name, given) for name, given in self.calls if name not in (ENDED, "nvidia_driver_plan")]
+        return [
+            _short(name, given)
+            for name, given in self.calls
+            if name not in (ENDED, "nvidia_driver_plan", "nvidia_driver_history")
+        ]
 
 
 def _short(name: str, given: Mapping[str, Any]) -> str:

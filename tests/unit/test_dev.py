@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests import dev
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_failure_of_the_lab_is_its_own_message_and_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
@@ -33,6 +38,53 @@ def test_the_tests_of_a_command_are_its_folder_or_the_paths_given(
 ) -> None:
     """Without a path of its own pytest would run the scenarios too, beside whoever else uses the lab."""
     asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(dev, "_module", lambda *_words: None)
     monkeypatch.setattr(dev, "_exec", lambda *argv: asked.append(argv))
     command(words)
     assert list(asked[0][3:]) == run
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"), [(dev.test, True), (dev.unit, True), (dev.mutants, True), (dev.lint, False)]
+)
+@pytest.mark.parametrize("apt", [True, False])
+def test_what_tests_ask_is_installed_before_them_where_there_is_apt(
+    monkeypatch: pytest.MonkeyPatch, command: Callable[[list[str]], None], needed: bool, apt: bool
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(dev.shutil, "which", lambda name: f"/usr/bin/{name}" if apt else None)
+    monkeypatch.setattr(dev, "_module", lambda *words: asked.append(words))
+    monkeypatch.setattr(dev, "_exec", lambda *argv: asked.append(argv))
+    command([])
+    assert asked[:-1] == ([("tests.lab.hosts.machine", "tests")] if needed and apt else [])
+
+
+def test_a_test_fails_where_a_program_is_missing_that_it_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    import conftest
+
+    def said(*needs: str) -> str:
+        test = SimpleNamespace(iter_markers=lambda _name: [pytest.mark.needs(*needs).mark])
+        try:
+            conftest.pytest_runtest_setup(test)
+        except pytest.fail.Exception as failure:
+            return str(failure)
+        return ""
+
+    monkeypatch.setattr(conftest.shutil, "which", lambda name: "/usr/bin/gpg" if name == "gpg" else None)
+    monkeypatch.setattr(conftest.os, "geteuid", lambda: 1000)
+    assert said() == said("gpg") == ""
+    assert said("gpg", "gpg-agent", "dpkg-deb") == (
+        "wanted: gpg-agent, dpkg-deb, which this test needs; found: none; next: apt-get install dpkg gpg-agent"
+    )
+    assert said("apt-get", "root") == (
+        "wanted: apt-get, root, which this test needs; found: none; next: apt-get install apt and sudo ./dev unit"
+    )
+
+
+def test_no_test_passes_itself_over() -> None:
+    """Whoever needs a program says so by the marker ``needs``, which fails without it."""
+    words = re.compile(r"pytest\.(skip|importorskip|mark\.skip|mark\.skipif|mark\.xfail)\b")
+    files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "molecule").rglob("*.py")]
+    assert [
+        str(path.relative_to(ROOT)) for path in files if path != Path(__file__) and words.search(path.read_text())
+    ] == []

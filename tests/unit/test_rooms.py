@@ -18,7 +18,8 @@ OPENS: dict[str, set[str]] = {
     "_nvidia": set(),
     "_gsp": {"_linux", "_nvidia"},
     "_driver": {"_debian", "_linux", "_nvidia", "_gsp"},
-    "_doctor": {"_linux", "_nvidia", "_driver"},
+    "_doctor": {"_linux", "_nvidia", "_driver", "_drain", "_kube", "_sharing"},
+    "_fleet": {"_report", "_drain"},
 }
 #: What looks like the name of a driver's package, such as nvidia-utils; a unit, a file or a command does not.
 PACKAGE = re.compile(

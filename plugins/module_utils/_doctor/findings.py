@@ -20,13 +20,19 @@ from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import health
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import ERROR, WARNING, Fault, GpuId
 
 
-def findings(state: NodeState, seen: Seen, plan: Mapping[str, Any]) -> tuple[Fault, ...]:
-    """Return every finding once, errors first. ``plan``: what ``nvidia_driver_plan`` returned; empty where it could not."""
+def findings(
+    state: NodeState, seen: Seen, plan: Mapping[str, Any], more: Iterable[Mapping[str, Any]] = ()
+) -> tuple[Fault, ...]:
+    """Return every finding once, errors first.
+
+    ``plan``: what ``nvidia_driver_plan`` returned; empty where it could not. ``more``: faults that another module found.
+    """
     proved = tuple(Fault.of(each) for each in plan.get("health", ()))
     known = {fault.key for fault in proved}
     told = (
         *proved,  # empty while a step is due, so the GPUs are judged here too
         *(fault for fault in health.judge(state.pci, state.kernel_module, state.smi) if fault.key not in known),
+        *(Fault.of(each) for each in more),
         *_plan(plan),
         *_log(state, seen),
         *_packages(state, seen),

@@ -11,10 +11,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ansible_collections.t9k.gpu.plugins.module_utils._drain import gate, operands, others
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import holder as drain_holder
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import mark as drain_mark
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import node as drain_node
-from ansible_collections.t9k.gpu.plugins.module_utils._drain import operands, others
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.budget import FAILED
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.holder import Holder
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.mark import Mark
@@ -153,18 +153,21 @@ def _new_mark(node: Node, request: Request) -> tuple[Mark, bool]:
     return replace(fresh, gpus={**fresh.gpus, **before.gpus}, paused=before.paused, operands=before.operands), False
 
 
-def give_back(api: Api, name: str, failed: str | None = None) -> bool:
+def give_back(api: Api, name: str, failed: str | None = None, proven: bool = False) -> bool:
     """Take the mark away with all that it speaks of; return whether the node takes pods now.
 
-    The cordon goes only if it is the one that the mark speaks of. ``failed``: why the change failed, for the rollout to see.
+    The cordon goes only if it is the one that the mark speaks of, and the taint of a new node only where it is ``proven``.
+    ``failed``: why the change failed, for the rollout to see.
     """
     for _try in range(TRIES):
         node = read(api, name)
         mark = drain_mark.of(node)
         labels = operands.to_resume(drain_node.labels_of(node), mark.paused if mark else {})
         body = body_of(node, {"labels": labels, "annotations": {drain_mark.ANNOTATION: None, FAILED: failed}})
-        if drain_mark.cordon_is_ours(node):
-            body["spec"] = {"unschedulable": None}
+        body["spec"] = {
+            **({"unschedulable": None} if drain_mark.cordon_is_ours(node) else {}),
+            **({"taints": gate.without(node)} if proven and gate.tainted(node) else {}),
+        }
         after = write(api, name, body)
         if after is not None:
             return not drain_node.cordoned(after)

@@ -24,6 +24,7 @@ ANNOTATION = "gpu.t9k.io/cordon"
 class Mark:
     """What a run notes on a node before it empties it.
 
+    ``since``         when pods lost the node, which a run that takes over does not change
     ``was_cordoned``  by somebody else, before us: it stays so afterwards
     ``gpus``          the resources that were allocatable, which must be there again
     ``paused``        the operands' labels that were changed, and their former values
@@ -44,10 +45,7 @@ class Mark:
         return json.dumps(found, sort_keys=True)
 
     def taken_over(self, by: Mark) -> Mark:
-        """Return the same mark in the hands of another run; what was there before the first one stays what must come back.
-
-        So does since when: that is how long the node takes no pods.
-        """
+        """Return the same mark in the hands of another run; what was there before the first one stays what must come back."""
         return replace(self, holder=by.holder, reason=by.reason, until=by.until)
 
 

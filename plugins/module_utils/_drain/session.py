@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.t9k.gpu.plugins.module_utils._drain import budget, evict, moving, others, rollout
+from ansible_collections.t9k.gpu.plugins.module_utils._drain import budget, evict, gate, moving, others, rollout
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import claim as drain_claim
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import mark as drain_mark
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import node as drain_node
@@ -95,19 +95,16 @@ def _undone(api: Api, claim: Claim, request: Request, rules: Rules, cause: GpuEr
     return DrainFailed(cause, f"{name} {'takes pods again' if open_now else 'is cordoned as before'}", given_back=True)
 
 
-def marked_since(api: Api, name: str) -> float | None:
-    """Return when the node was cordoned by us, in seconds since 1970; None where it is not marked."""
-    mark = drain_mark.of(drain_claim.read(api, name))
-    return mark.since if mark else None
-
-
-def readmit(api: Api, request: Request, timeout_s: float, rules: Rules) -> str:
+def readmit(api: Api, request: Request, timeout_s: float, rules: Rules, proven: bool = False) -> str:
     """Bring the operands back, wait until the node is what it was, and let pods in; return what became of the node.
 
     A failure that this run noted stays, since the node may be back with its former driver; that of an earlier run is over.
+    ``proven``: its GPUs were proven, which is what a new node's taint waits for.
     """
     node = drain_claim.read(api, request.name)
     mark = drain_mark.of(node)
+    if mark is None and proven and gate.tainted(node):
+        mark = drain_mark.Mark(request.holder, request.reason, 0, 0)  # never drained: nothing was there before
     if mark is None:
         rollout.release(api, request, rules)
         return f"cordoned by {others.cordoned_by(node)}, not by us" if drain_node.cordoned(node) else "takes pods"
@@ -116,7 +113,7 @@ def readmit(api: Api, request: Request, timeout_s: float, rules: Rules) -> str:
     _wait_back(api, request, mark, Deadline(timeout_s))
     told = drain_node.annotations_of(node).get(budget.FAILED)
     failed_now = request.name in budget.failed_since([node], rules.since)
-    open_now = drain_claim.give_back(api, request.name, told if failed_now else None)
+    open_now = drain_claim.give_back(api, request.name, told if failed_now else None, proven)
     rollout.release(api, request, rules)
     if open_now:
         return "takes pods"

@@ -7,6 +7,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+#: Which kind of a driver is meant, as plugins/doc_fragments/driver.py documents it.
+ARGUMENT_SPEC: dict[str, Any] = {
+    "flavour": {"type": "str", "choices": ["server", "desktop"], "default": "server"},
+    "libraries": {"type": "str", "choices": ["compute", "graphics"], "default": "graphics"},
+    "module_build": {"type": "str", "choices": ["auto", "prebuilt", "dkms"], "default": "auto"},
+    "headers": {"type": "str", "choices": ["required", "ignore"], "default": "required"},
+}
+
 
 @dataclass(frozen=True)
 class Source:

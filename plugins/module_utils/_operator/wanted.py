@@ -20,6 +20,17 @@ from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import 
 
 #: The guide's name.
 SHARING_NAME = "time-slicing-config"
+#: Which chart is meant, and which images, as plugins/doc_fragments/chart.py documents it.
+ARGUMENT_SPEC: dict[str, Any] = {
+    "chart": {"type": "str", "required": True},
+    "version": {"type": "str", "required": True},
+    "versions": {"type": "dict", "required": True},
+    "version_unchecked": {"type": "bool", "default": False},
+    "driver": {"type": "str", "choices": ["host", "operator"], "default": "host"},
+    "values": {"type": "dict", "default": {}},
+    "image_registry": {"type": "str", "default": ""},
+    "images": {"type": "dict", "default": {}},
+}
 
 
 @dataclass(frozen=True)

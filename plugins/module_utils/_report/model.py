@@ -83,6 +83,7 @@ def _node(facts: Mapping[str, Any]) -> dict[str, Any]:
         "gpus": [_gpu(mapping(gpu), position, facts) for position, gpu in enumerate(items(facts.get("gpus")))],
         "labels": {str(k): str(v) for k, v in sorted(mapping(mapping(facts.get("cluster")).get("labels")).items())},
         "links": links if links and all(len(line) == count for line in links) else [],
+        "past": [_past(mapping(entry)) for entry in reversed(items(facts.get("history")))],
         "p2p_verdict": test.get("verdict"),
         "p2p": {
             "note": test.get("note"),
@@ -104,6 +105,19 @@ def _gpu(gpu: Mapping[str, Any], position: int, facts: Mapping[str, Any]) -> dic
         "model": short_model(gpu.get("product_name")),
         "compute": {key: check.get(key) for key in ("status", "message", "error", "seconds")} if check else None,
         "problems": problems,
+    }
+
+
+def _past(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what a change was and what it came to, as words of a row."""
+    before, after = (str(entry.get(key) or "none") for key in ("before", "after"))
+    return {
+        "at": str(entry.get("at", "")),
+        "what": ", ".join(str(step) for step in items(entry.get("steps"))),
+        "driver": before if before == after else f"{before} → {after}",
+        "away_s": entry["away_s"] if isinstance(entry.get("away_s"), int) else None,
+        "outcome": str(entry.get("outcome", "")),
+        "why": ": ".join(str(entry[key]) for key in ("failed_at", "why") if entry.get(key)),
     }
 
 

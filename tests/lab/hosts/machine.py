@@ -1,25 +1,29 @@
-"""This machine: run commands (as root where needed) and install the Debian packages that the lab needs."""
+"""This machine: run commands (as root where needed) and install the Debian packages that the lab and the tests need."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tests.lab.log import LabError, say
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-# command, or file, -> Debian package that brings it; for every kind of host, then for each
-ALWAYS = {
+# command, or file, -> Debian package that brings it; for the unit tests, and for each kind of host
+TESTS = {"gcc": "build-essential", "gpg": "gpg", "gpg-agent": "gpg-agent", "gpgv": "gpgv"}
+HOST = {
     "mmdebstrap": "mmdebstrap",
     "ssh-keygen": "openssh-client",
     "gcc": "build-essential",
     KEYRING: "debian-archive-keyring",
 }
 NEEDED = {
+    "tests": TESTS,
     "container": {
+        **HOST,
         "podman": "podman",
         "runc": "runc",
         "/usr/lib/podman/netavark": "netavark",
@@ -29,6 +33,7 @@ NEEDED = {
         "gpg-agent": "gpg-agent",
     },
     "vm": {
+        **HOST,
         "qemu-system-x86_64": "qemu-system-x86",
         "qemu-img": "qemu-utils",
         "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf",
@@ -63,10 +68,8 @@ def text(argv: Sequence[str]) -> str:
 
 
 def missing_packages(kinds: Iterable[str]) -> list[str]:
-    """What hosts of these kinds need and this machine lacks."""
-    needed = dict(ALWAYS)
-    for kind in kinds:
-        needed.update(NEEDED[kind])
+    """What these need and this machine lacks."""
+    needed = {what: package for kind in kinds for what, package in NEEDED[kind].items()}
     return [package for what, package in needed.items() if not _there(what)]
 
 
@@ -89,3 +92,7 @@ def install_missing_packages(kinds: Iterable[str]) -> None:
     apt = [*as_root(["DEBIAN_FRONTEND"]), "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
     run([*apt, "update"], env=quiet)
     run([*apt, "install", "-y", "--no-install-recommends", *packages], env=quiet)
+
+
+if __name__ == "__main__":
+    install_missing_packages(sys.argv[1:])

@@ -182,6 +182,12 @@ def test_history_on_the_page() -> None:
     assert "Nothing has changed." in page(node(1), previous=same)
 
 
+def test_the_past_of_a_node_is_on_the_page() -> None:
+    past = [{"at": "2026-01-01T00:00:00Z", "outcome": "failed", "steps": ["install"], "why": "<no room>", "away_s": 70}]
+    words = " ".join(Reader(page(node(1, history=past))).words.split())
+    assert "2026-01-01T00:00:00Z install none 70 s failed: <no room>" in words
+
+
 def luminance(colour: str) -> float:
     if len(colour) == 4:
         colour = "#" + "".join(digit * 2 for digit in colour[1:])

@@ -26,6 +26,10 @@ PLAN = {"has_gpu": True, "steps": [STEP], "faults": ["no room"], "node": NODE}
         ({"has_gpu": False, "steps": []}, {"gpus": []}),
         (PLAN, {**SHOWN, "problems": ["no room"], "plan": {"steps": [{"name": "hold", "reason": "not held"}]}}),
         ({**PLAN, "steps": [], "faults": []}, {**SHOWN, "problems": [], "plan": {"steps": []}}),
+        (
+            {**PLAN, "steps": [], "faults": [], "history": [{"outcome": "ok"}]},
+            {**SHOWN, "problems": [], "plan": {"steps": []}, "history": [{"outcome": "ok"}]},
+        ),
     ],
 )  # fmt: skip
 def test_one_node(plan: dict[str, Any] | None, expected: dict[str, Any]) -> None:
@@ -43,7 +47,7 @@ def test_how_long_the_node_was_away_in_this_run(steps: list[str], expected: int 
     """What was registered outlives its run; a run that drains nothing must not show it again."""
     applied = {"steps": [{"name": name} for name in steps]}
     host = {"inventory_hostname": "gpu1", "__driver_plan": PLAN, "__driver_applied": applied}
-    (node,) = driver_nodes([{**host, "__driver_readmitted": {"away_seconds": 84}}])
+    (node,) = driver_nodes([{**host, "__driver_readmitted": {"away_s": 84}}])
     assert node["driver"].get("away_seconds") == expected
     assert ("84 s" in gpu_summary([node])) is (expected is not None)
 

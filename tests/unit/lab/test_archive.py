@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -245,7 +244,7 @@ def test_a_host_carries_a_day_its_snapshots_and_a_later_day_that_apt_does_not_kn
     assert "restricted" in text
 
 
-@pytest.mark.skipif(not shutil.which("gpg-agent"), reason="needs gpg and gpg-agent")
+@pytest.mark.needs("gpg", "gpg-agent", "gpgv")
 def test_a_signature_is_the_labs_own_and_of_these_bytes(tmp_path: Path) -> None:
     files = repository.flat({"Origin": "NVIDIA"}, [Package("demo", "1.0-1")])
     (tmp_path / "Release").write_bytes(files["Release"])

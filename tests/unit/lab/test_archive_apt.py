@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,9 +16,7 @@ from tests.lab.archive import cuda, shown, ubuntu
 from tests.lab.archive.deb import Package
 from tests.lab.archive.private_apt import PrivateApt
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which("apt-get") or os.geteuid() != 0, reason="needs apt and root (in its own folder)"
-)
+pytestmark = pytest.mark.needs("apt-get")
 SPRING, SUMMER, TODAY = "2024-05-05", "2024-07-01", "2026-09-15"
 KERNEL = ("linux-generic", "linux-image-generic", "linux-headers-generic")
 #: Debian's own, wanted by name.

@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fake_api import player
+from drained_node import PLUGIN, SELF, cordoned
 from fake_cluster import NODES, FakeCluster, add_budget, add_pod, pod
 
-from ansible_collections.t9k.gpu.plugins.module_utils._drain import budget, deadline, evict, holder, mark
-from ansible_collections.t9k.gpu.plugins.modules import k8s_node_drain
+from ansible_collections.t9k.gpu.plugins.module_utils._drain import gate, holder, mark
 
-PLUGIN = "nvidia.com/gpu.deploy.device-plugin"
 PAUSED = "paused-for-driver-upgrade"
-SELF = {"name": "gpu-01", "boot_id": "boot", "machine_id": "machine"}
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
-    monkeypatch.setattr(deadline, "POLL_S", 0.01)
-    monkeypatch.setattr(evict, "ASK_AGAIN_S", 0.02)
-    server = FakeCluster()
-    server.add_node("gpu-01", gpus=8, **{PLUGIN: "true"})
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def play(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> Any:
-    return player(k8s_node_drain, cluster, monkeypatch)
 
 
 def operand(cluster: FakeCluster, name: str = "plugin") -> dict[str, Any]:
     ready = {"conditions": [{"type": "Ready", "status": "True"}]}
     return add_pod(cluster, pod(name, "DaemonSet", spec={"nodeSelector": {PLUGIN: "true"}}, status=ready))
-
-
-def cordoned(cluster: FakeCluster) -> bool:
-    return bool(cluster.node("gpu-01")["spec"].get("unschedulable"))
 
 
 def note(cluster: FakeCluster) -> mark.Mark | None:
@@ -48,6 +25,59 @@ def note(cluster: FakeCluster) -> mark.Mark | None:
 
 def evicted(cluster: FakeCluster) -> list[str]:
     return [path for method, path, _body in cluster.log if method == "POST" and "dryRun" not in path]
+
+
+OTHER = {"key": "nvidia.com/gpu", "effect": "NoSchedule"}
+
+
+def unproven(cluster: FakeCluster) -> None:
+    cluster.write("gpu-01", {"spec": {"taints": [{"key": gate.TAINT, "effect": "NoSchedule"}, OTHER]}}, "kubelet")
+
+
+def taints(cluster: FakeCluster) -> list[str]:
+    return [taint["key"] for taint in cluster.node("gpu-01")["spec"].get("taints") or []]
+
+
+def test_a_new_node_opens_with_its_proof_and_not_before(play: Any, cluster: FakeCluster) -> None:
+    unproven(cluster)
+    play(**SELF)
+    assert taints(cluster) == [gate.TAINT, "nvidia.com/gpu"]
+    back = play(state="uncordoned", proven=True, **SELF)
+    assert (back["node"], back["was_unproven"], cordoned(cluster)) == ("takes pods", True, False)
+    assert taints(cluster) == ["nvidia.com/gpu"]
+
+
+def test_a_new_node_that_needs_no_drain(play: Any, cluster: FakeCluster) -> None:
+    unproven(cluster)
+    looked = play(state="uncordoned", proven=True, check=True, **SELF)
+    assert (looked["changed"], looked["node"], looked["was_unproven"]) == (True, "would be let in again", True)
+    left = play(state="uncordoned", **SELF)  # behind no proof
+    assert (left["changed"], taints(cluster)) == (False, [gate.TAINT, "nvidia.com/gpu"])
+    assert play(state="uncordoned", proven=True, **SELF)["changed"] is True
+    assert taints(cluster) == ["nvidia.com/gpu"]
+    assert play(state="uncordoned", proven=True, **SELF)["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"boot_id": "another", "machine_id": "another"}, "the node of the host with boot id another"),
+        ({"boot_id": "next", "timeout": 0}, "has not reported since the host booted"),
+    ],
+)
+def test_a_new_node_that_is_not_ours_or_not_back_stays_shut(
+    play: Any, cluster: FakeCluster, change: dict[str, Any], words: str
+) -> None:
+    unproven(cluster)
+    assert words in play(state="uncordoned", proven=True, **{**SELF, **change})["msg"]
+    assert gate.TAINT in taints(cluster)
+
+
+def test_a_failed_drain_leaves_a_new_node_shut(play: Any, cluster: FakeCluster) -> None:
+    unproven(cluster)
+    add_pod(cluster, pod("stuck", metadata={"finalizers": ["x/y"]}))
+    assert play(timeout=0, **SELF)["given_back"] is True
+    assert (gate.TAINT in taints(cluster), cordoned(cluster)) == (True, False)
 
 
 def test_drain_then_again_then_back(play: Any, cluster: FakeCluster) -> None:
@@ -62,7 +92,7 @@ def test_drain_then_again_then_back(play: Any, cluster: FakeCluster) -> None:
     assert cluster.labels("gpu-01")[PLUGIN] == PAUSED
 
     again = play(**SELF)
-    assert again["changed"] is False
+    assert (again["changed"], again["since"]) == (False, first["since"])  # pods lost it then
     found = note(cluster)
     assert found
     assert (found.gpus, found.paused, found.operands) == (
@@ -72,10 +102,11 @@ def test_drain_then_again_then_back(play: Any, cluster: FakeCluster) -> None:
     )
 
     back = play(state="uncordoned", **SELF)
-    assert (back["changed"], back["node"]) == (True, "takes pods")
+    assert (back["changed"], back["node"], 0 <= back["away_s"] < 60) == (True, "takes pods", True)
     assert (cordoned(cluster), note(cluster), cluster.labels("gpu-01")[PLUGIN]) == (False, None, "true")
     assert cluster.pods() == ["log", "plugin"]
-    assert play(state="uncordoned", **SELF)["changed"] is False
+    once_more = play(state="uncordoned", **SELF)
+    assert (once_more["changed"], once_more["away_s"]) == (False, None)
 
 
 def test_check_mode_lists_what_would_go(play: Any, cluster: FakeCluster) -> None:
@@ -233,19 +264,6 @@ def test_run_after_a_killed_one_takes_over_and_gives_back_what_that_one_took(
     assert play(state="uncordoned", **SELF)["node"] == "takes pods"
 
 
-def test_how_long_the_node_was_away_a_killed_run_included(
-    play: Any, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = {"is": 1000.0}
-    monkeypatch.setattr(k8s_node_drain.time, "time", lambda: now["is"])
-    killed_run(cluster, monkeypatch, play)
-    now["is"] += 40
-    play(**SELF)
-    now["is"] += 44
-    assert play(state="uncordoned", **SELF)["away_seconds"] == 84
-    assert play(state="uncordoned", **SELF)["away_seconds"] is None
-
-
 def test_cordon_that_an_administrator_made_after_a_killed_run_stays(
     play: Any, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,148 +354,3 @@ def test_two_writers_never_overwrite_each_other(play: Any, cluster: FakeCluster)
     play(**SELF)
     assert cordoned(cluster)
     assert len(writes) >= 2
-
-
-BUDGET = {"max_unavailable": "1", "budget_timeout": 0, **SELF}
-LEDGER = "/api/v1/namespaces/t9k-gpu/configmaps/t9k-gpu-rollout"
-
-
-def ledger(cluster: FakeCluster) -> dict[str, str]:
-    return dict(cluster.objects[LEDGER].get("data") or {})
-
-
-def test_budget_is_entered_before_the_cordon_and_struck_out_after_the_uncordon(play: Any, cluster: FakeCluster) -> None:
-    play(**BUDGET)
-    assert list(ledger(cluster)) == ["gpu-01"]
-    writes = [path.split("?")[0] for method, path, _body in cluster.log if method in ("POST", "PATCH")]
-    assert writes.index(LEDGER) < writes.index(f"{NODES}/gpu-01")
-    reads = [path.split("?")[0] for method, path, _body in cluster.log if method == "GET"]
-    assert max(index for index, path in enumerate(reads) if path == LEDGER) < reads.index(NODES)
-    play(state="uncordoned", **BUDGET)
-    assert ledger(cluster) == {}
-    writes = [path.split("?")[0] for method, path, _body in cluster.log if method in ("POST", "PATCH")]
-    assert writes[-2:] == [f"{NODES}/gpu-01", LEDGER]
-
-
-@pytest.mark.parametrize(
-    ("labels", "change", "begins"),
-    [
-        pytest.param({"nvidia.com/gpu.present": "true"}, {"spec": {"unschedulable": True}}, False, id="cordoned"),
-        pytest.param({"nvidia.com/gpu.present": "true"}, {"status": {"conditions": []}}, False, id="not-ready"),
-        pytest.param({}, {"spec": {"unschedulable": True}}, True, id="not-a-gpu-node"),
-        pytest.param({"nvidia.com/gpu.present": "true"}, {}, True, id="there"),
-    ],
-)
-def test_nodes_that_are_away_count_whoever_took_them(
-    play: Any, cluster: FakeCluster, labels: dict[str, str], change: dict[str, Any], begins: bool
-) -> None:
-    cluster.add_node("gpu-02", **labels)
-    cluster.write("gpu-02", change, "kubectl")
-    result = play(**BUDGET)
-    assert ("failed" not in result, cordoned(cluster)) == (begins, begins)
-    if not begins:
-        assert (result["not_begun"], result["given_back"]) == (True, True)
-        assert "1 GPU nodes are away, 1 may be: gpu-02" in result["msg"]
-
-
-def test_a_bare_gpu_node_counts_where_the_inventory_knows_it(play: Any, cluster: FakeCluster) -> None:
-    cluster.add_node("gpu-02")
-    cluster.write("gpu-02", {"spec": {"unschedulable": True}}, "kubectl")
-    assert play(known_gpu_nodes=["gpu-02"], **BUDGET)["not_begun"] is True
-
-
-def test_room_is_waited_for(play: Any, cluster: FakeCluster) -> None:
-    cluster.add_node("gpu-02", gpus=1)
-    cluster.write("gpu-02", {"spec": {"unschedulable": True}}, "kubectl")
-    answer, lists = cluster.answer, []
-
-    def back_at_last(method: str, target: str, body: Any) -> Any:
-        if target.startswith(NODES + "?") or target == NODES:
-            lists.append(target)
-            if len(lists) == 3:
-                cluster.write("gpu-02", {"spec": {"unschedulable": None}}, "kubectl")
-        return answer(method, target, body)
-
-    cluster.answer = back_at_last  # type: ignore[method-assign]
-    assert play(**{**BUDGET, "budget_timeout": 30})["node"] == "drained"
-    assert len(lists) == 3
-
-
-def test_of_two_that_see_the_same_room_one_counts_again(play: Any, cluster: FakeCluster) -> None:
-    """Between this run's count and its entry another one enters the ledger."""
-    play(**BUDGET)
-    play(state="uncordoned", **BUDGET)
-    cluster.add_node("gpu-02", gpus=1)
-    answer, writes = cluster.answer, []
-
-    def faster(method: str, target: str, body: Any) -> Any:
-        if method == "PATCH" and target.startswith(LEDGER) and not writes:
-            writes.append(target)
-            other = budget.Entry(holder.Holder("ann", "elsewhere", 1, 1), 4e9)
-            cluster.put(LEDGER, {"metadata": {"name": "t9k-gpu-rollout"}, "data": {"gpu-02": other.text()}})
-        return answer(method, target, body)
-
-    cluster.answer = faster  # type: ignore[method-assign]
-    result = play(**BUDGET)
-    assert "gpu-02 (promised to ann@elsewhere" in result["msg"]
-    assert (list(ledger(cluster)), cordoned(cluster)) == (["gpu-02"], False)
-
-
-def test_promise_of_a_dead_run_is_void_and_struck_out(play: Any, cluster: FakeCluster) -> None:
-    cluster.add_node("gpu-02", gpus=1)
-    dead = budget.Entry(holder.Holder("bob", "elsewhere", 1, 1), 0)
-    cluster.put(LEDGER, {"metadata": {"name": "t9k-gpu-rollout"}, "data": {"gpu-02": dead.text()}})
-    assert play(**BUDGET)["node"] == "drained"
-    assert list(ledger(cluster)) == ["gpu-01"]
-
-
-def test_pause(play: Any, cluster: FakeCluster) -> None:
-    annotations = {budget.PAUSE: "the weekend"}
-    cluster.put(LEDGER, {"metadata": {"name": "t9k-gpu-rollout", "annotations": annotations}, "data": {}})
-    result = play(**BUDGET)
-    assert "the rollout is paused (the weekend)" in result["msg"]
-    assert (result["not_begun"], cordoned(cluster)) == (True, False)
-
-
-def test_failure_elsewhere_stops_the_rollout_until_the_next_run(
-    play: Any, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cluster.add_node("gpu-02", gpus=1)
-    play(name="gpu-02", state="failed", reason="no module")
-    monkeypatch.setattr(holder, "began", lambda *_args: 0.0)
-    result = play(max_failures=1, **BUDGET)
-    assert "the rollout stopped, since gpu-02 failed (no module)" in result["msg"]
-    assert (result["not_begun"], cordoned(cluster)) == (True, False)
-    monkeypatch.setattr(holder, "began", lambda *_args: 4e9)
-    assert play(max_failures=1, **BUDGET)["node"] == "drained"
-
-
-def test_failed_drain_tells_the_rollout_and_leaves_no_promise(play: Any, cluster: FakeCluster) -> None:
-    add_pod(cluster, pod("web", metadata={"finalizers": ["example.com/hold"]}))
-    assert play(timeout=1, **BUDGET)["failed"]
-    assert "finalizers" in cluster.node("gpu-01")["metadata"]["annotations"][budget.FAILED]
-    assert ledger(cluster) == {}
-
-
-def test_node_that_is_back_with_its_former_driver_still_counts_as_failed(
-    play: Any, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    play(**BUDGET)
-    play(name="gpu-01", state="failed", reason="no module")
-    monkeypatch.setattr(holder, "began", lambda *_args: 0.0)
-    play(state="uncordoned", **BUDGET)
-    assert budget.FAILED in cluster.node("gpu-01")["metadata"]["annotations"]
-    monkeypatch.setattr(holder, "began", lambda *_args: 4e9)
-    play(**BUDGET)
-    play(state="uncordoned", **BUDGET)
-    assert budget.FAILED not in cluster.node("gpu-01")["metadata"]["annotations"]
-
-
-def test_promise_goes_also_where_somebody_took_the_mark_away(play: Any, cluster: FakeCluster) -> None:
-    play(**BUDGET)
-    gone = {"metadata": {"annotations": {mark.ANNOTATION: None}}, "spec": {"unschedulable": None}}
-    cluster.write("gpu-01", gone, "kubectl")
-    play(state="uncordoned", check=True, **BUDGET)
-    assert list(ledger(cluster)) == ["gpu-01"]
-    assert play(state="uncordoned", **BUDGET)["node"] == "takes pods"
-    assert ledger(cluster) == {}

@@ -12,7 +12,7 @@ PLAN = {"has_gpu": True, "steps": [], "health": [], "warnings_found": []}
 
 
 def params(**plan: object) -> dict[str, object]:
-    return {"node": "n1", "smi_timeout": 1, "plan": plan}
+    return {"node": "n1", "smi_timeout": 1, "plan": plan, "health": []}
 
 
 def test_a_node_that_is_well_has_no_error(tmp_path: Path, fixtures: Path) -> None:
@@ -22,6 +22,13 @@ def test_a_node_that_is_well_has_no_error(tmp_path: Path, fixtures: Path) -> Non
     assert found["has_gpu"]
     assert (found["errors"], [each["code"] for each in found["findings"]]) == (0, ["log_unreadable"])
     assert tree.snapshot() == before
+
+
+def test_what_another_module_found_is_told_too(tmp_path: Path, fixtures: Path) -> None:
+    fault = {"code": "cuda_error", "severity": "error", "gpu": None, "evidence": "CUDA_ERROR_X", "remedy": "look"}
+    tree = h200_node(tmp_path, fixtures)
+    found = nvidia_doctor.look(tree.run, {**params(**PLAN), "health": [fault]}, str(tmp_path))
+    assert (found["errors"], found["table"][0]) == (1, "n1  error    cuda_error  CUDA_ERROR_X. Next: look.")
 
 
 def test_a_node_without_its_driver_has_one(tmp_path: Path, fixtures: Path) -> None:

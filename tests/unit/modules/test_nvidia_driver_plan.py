@@ -13,6 +13,7 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 from node_tree import Tree, bare_debian, h200_node
 
+from ansible_collections.t9k.gpu.plugins.doc_fragments import driver
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import before as driver_before
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import state as driver_state
@@ -219,7 +220,8 @@ def bare(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_documentation_is_the_argument_spec() -> None:
-    documented = yaml.safe_load(nvidia_driver_plan.DOCUMENTATION)["options"]
+    fragment = yaml.safe_load(driver.ModuleDocFragment.DOCUMENTATION)["options"]
+    documented = {**fragment, **yaml.safe_load(nvidia_driver_plan.DOCUMENTATION)["options"]}
     assert spec_of(documented) == bare(nvidia_driver_plan.ARGUMENTS)
 
 

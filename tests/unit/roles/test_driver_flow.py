@@ -111,3 +111,15 @@ def test_a_run_does_not_install_what_it_cannot_reboot_for(told: dict[str, Told])
 def test_work_outside_kubernetes_is_waited_for_before_anything_else(told: dict[str, Told]) -> None:
     assert told["busy"].short == ["nvidia_busy_check"]
     assert "42 (train)" in told["busy"].ended[0]
+
+
+def test_the_node_remembers_what_the_change_came_to(told: dict[str, Told]) -> None:
+    """With the task that failed, which is not known any more once others have run."""
+    written = {
+        name: [given for call, given in each.calls if call == "nvidia_driver_history"] for name, each in told.items()
+    }
+    assert [given["outcome"] for given in written["good"]] == ["ok"]
+    for name in ("not-drained-then-broken", "api-gone"):
+        (given,) = written[name]
+        assert (given["outcome"], given["failed_at"]) == ("rolled back", "Install the driver in one transaction")
+    assert written["locked"] == written["busy"] == []

@@ -1,6 +1,13 @@
 """What the stand-ins share: the pretended hardware of this host and the driver that was 'loaded' at boot.
 
 Runs inside a lab host, as /usr/lib/gpu-stand-in/hardware.py. Nothing here is NVIDIA software.
+
+Sources: the form of a UUID, of a bus address and of /proc/driver/nvidia (version; "GPU Firmware:" where GSP runs, the line
+absent where it does not), captures (tests/unit/fixtures/h200-sxm-580-open, a40-x7-525); GPUs numbered in the order of their bus
+addresses, "index" of NVIDIA's nvidia-smi(1); the version in the library's file name, the files of Ubuntu's and
+Debian's libnvidia-compute and libnvidia-ml1; a GPU that does not answer at boot, see boot.py; persistence,
+nvidia-persistenced.c (see nvidia_persistenced.py); the CUDA version of a branch, "CUDA Toolkit and Corresponding
+Driver Versions" in NVIDIA's CUDA release notes.
 """
 
 from __future__ import annotations
@@ -28,7 +35,33 @@ MODPROBE = Path("/usr/lib/gpu-stand-in/nvidia-modprobe")  # in virtual machines 
 PERSISTENCED_PID = Path("/run/nvidia-persistenced/nvidia-persistenced.pid")
 PERSISTENCE_SET = Path("/run/gpu-stand-in-persistence")  # by nvidia-smi -pm 1; gone with the next boot
 BUSES = ("18", "3b", "5e", "86", "af", "d8", "e1", "f1")
-CUDA = {"515": "11.7", "525": "12.0", "535": "12.2", "550": "12.4", "570": "12.8", "580": "13.0"}
+#: The first branch that has it -> CUDA; branches between bring nothing newer.
+CUDA = {
+    418: "10.1",
+    440: "10.2",
+    450: "11.0",
+    455: "11.1",
+    460: "11.2",
+    465: "11.3",
+    470: "11.4",
+    495: "11.5",
+    510: "11.6",
+    515: "11.7",
+    520: "11.8",
+    525: "12.0",
+    530: "12.1",
+    535: "12.2",
+    545: "12.3",
+    550: "12.4",
+    555: "12.5",
+    560: "12.6",
+    565: "12.7",
+    570: "12.8",
+    575: "12.9",
+    580: "13.0",
+    590: "13.1",
+    595: "13.2",
+}
 
 
 @dataclass(frozen=True)
@@ -137,7 +170,8 @@ def persistence() -> bool:
 
 
 def cuda_version(driver: str) -> str:
-    return CUDA.get(driver.split(".")[0], "13.0")
+    """What nvidia-smi shows: the newest CUDA that the branch has."""
+    return CUDA[max(branch for branch in CUDA if branch <= int(driver.split(".")[0]))]
 
 
 def capture(profile: dict[str, Any], name: str) -> str:

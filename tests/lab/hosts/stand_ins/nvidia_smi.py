@@ -9,7 +9,8 @@ NVIDIA's nvidia-smi(1); the message of a lost GPU, NVIDIA/dcgm-exporter issue 60
 drivers end it with "Unknown Error"), its end "GPU is lost" NVML's text of error 15; fabric states and their order,
 NVIDIA/NVSentinel issue 883, In Progress until the fabric manager acts, NVIDIA/gpu-driver-container pull request 909, none
 before Hopper, NVML's nvmlGpuFabricInfo_t; -pm, docs.nvidia.com/deploy/driver-persistence, "Persistence Mode (Legacy)" (a
-property of the loaded driver, so it does not outlast a boot), exit status 4, "RETURN VALUE" again; row remapper fields, the capture, and NVIDIA's "GPU Memory Error Management".
+property of the loaded driver, so it does not outlast a boot), exit status 4, "RETURN VALUE" again; row remapper fields,
+the capture, and NVIDIA's "GPU Memory Error Management".
 """
 
 from __future__ import annotations

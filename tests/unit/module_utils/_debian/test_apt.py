@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -44,7 +43,7 @@ def test_order_of_versions(versions: list[str]) -> None:
             assert (compare(left, right) == 0) is (low == high), (left, right)
 
 
-@pytest.mark.skipif(not shutil.which("dpkg"), reason="needs dpkg")
+@pytest.mark.needs("dpkg")
 def test_order_agrees_with_dpkg() -> None:
     chance = random.Random(3)
     for _number in range(60):
@@ -174,7 +173,7 @@ def test_a_broken_apt_is_an_error() -> None:
         debian_apt.catalogue(run, names.apt_pattern("6.1.0-50-amd64"))
 
 
-@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="needs dpkg-deb")
+@pytest.mark.needs("dpkg-deb")
 def test_a_folder_of_real_deb_files(tmp_path: Path) -> None:
     for name, depends in (
         ("nvidia-driver-535-server", "nvidia-utils-535-server (= 535.1.2-1)"),

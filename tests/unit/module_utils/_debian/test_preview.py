@@ -137,7 +137,7 @@ def test_an_update_that_fails_is_an_error_and_leaves_nothing(node: Path, stderr:
     assert not run.place.exists()
 
 
-@pytest.mark.skipif(not shutil.which("apt-config"), reason="the real apt is asked")
+@pytest.mark.needs("apt-config")
 def test_apt_takes_the_configuration_and_forgets_the_hooks(node: Path) -> None:
     """An update's hooks write stamps and caches on the node; a preview must not."""
     hooks = node / "hooks.conf"

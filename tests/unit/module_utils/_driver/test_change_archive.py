@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,9 +23,7 @@ from tests.lab.archive import cuda, deb, ubuntu
 from tests.lab.archive.deb import Package
 from tests.lab.archive.private_apt import PrivateApt
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which("apt-get") or os.geteuid() != 0, reason="needs apt and root (in its own folder)"
-)
+pytestmark = pytest.mark.needs("apt-get")
 TODAY, SPRING = "2026-09-15", "2024-05-20"
 KERNELS = {TODAY: "5.15.0-190-generic", SPRING: "5.15.0-106-generic"}
 SNAPSHOTS = ("2023-05-01", "2023-12-01")  # older versions, as a host with snapshots of the archive has them

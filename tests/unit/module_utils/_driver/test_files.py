@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def test_the_pin_means_one_upstream_version(version: str, pinned: bool) -> None:
     assert bool(re.search(pin[1], version)) is pinned
 
 
-@pytest.mark.skipif(shutil.which("apt-cache") is None, reason="needs apt")
+@pytest.mark.needs("apt-cache", "dpkg-query")
 def test_apt_takes_the_pin(tmp_path: Path) -> None:
     """With real apt: an installed package of this machine stands in for the driver."""
     show = ["dpkg-query", "--show", "--showformat=${Version}", "bash"]
@@ -61,7 +60,7 @@ def test_what_unattended_upgrades_leaves_alone(name: str, excluded: bool) -> Non
     assert any(re.match(expression, name) for expression in expressions) is excluded
 
 
-@pytest.mark.skipif(shutil.which("apt-config") is None, reason="needs apt")
+@pytest.mark.needs("apt-config")
 def test_apt_takes_the_expressions_as_they_are(tmp_path: Path) -> None:
     """With real apt: braces and backslashes in them are not its own."""
     (tmp_path / "apt.conf").write_text(driver_files.unattended())

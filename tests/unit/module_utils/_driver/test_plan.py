@@ -1,4 +1,4 @@
-"""The plan as decision tables, and its property: once a plan's steps are done, the next plan is empty."""
+"""The plan as decision tables. Each step whole: test_plan_steps.py; the way out: test_plan_absent.py."""
 
 from __future__ import annotations
 
@@ -6,30 +6,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from node_builder import A40, KERNEL, UNIT, bare_node, finished_node, package_plan, simulate
+from node_builder import A40, UNIT, bare_node, finished_node, package_plan, simulate
 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Move, Transaction, install_arguments
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.preview import stanza
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as driver_plan
-from ansible_collections.t9k.gpu.plugins.module_utils._driver import proof as driver_proof
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
-from ansible_collections.t9k.gpu.plugins.module_utils._gsp import verdict as gsp_verdict
-from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import DEFAULT_PATH
-from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe, systemd_unit
+from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import DEFAULT_PATH, OPTION
+from ansible_collections.t9k.gpu.plugins.module_utils._linux import systemd_unit
+from ansible_collections.t9k.gpu.plugins.module_utils._linux.modprobe import Setting
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.fabric import Fabric
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
 WANTED = Wanted(drain="never")
 V525 = "525.147.05"
-GSP_LINE = "options nvidia NVreg_EnableGpuFirmware=0\n"
-OTHER_LINE = "options nvidia NVreg_RegistryDwords=RMx=1\n"
 
 
 def names(steps: Sequence[Step]) -> list[str]:
@@ -52,6 +48,8 @@ BARE = ["files", "install", "hold", "initramfs", "reboot"]
         (replace(WANTED, blacklist=False), ["install", "hold", "reboot"]),
         (replace(WANTED, gsp="disabled"), ["files", "install", "hold", "gsp", "initramfs", "reboot"]),
         (replace(WANTED, drain="always"), ["drain", *BARE, "uncordon"]),
+        # While a reboot is left to the user the node stays empty.
+        (replace(WANTED, drain="always", reboot="never"), ["drain", *BARE[:-1]]),
         (replace(WANTED, drain="auto"), BARE),
     ],
 )
@@ -87,6 +85,13 @@ def held(state: NodeState, want: str) -> NodeState:
 FINISHED = finished_node(V525)
 
 
+def option(**facts: object) -> NodeState:
+    """GSP is switched off in our file, and this is what the loaded driver does."""
+    setting = Setting("nvidia", OPTION, "0", DEFAULT_PATH, 1)
+    files = {**FINISHED.files, DEFAULT_PATH: f"options nvidia {OPTION}=0\n"}
+    return changed(files=files, gsp_facts=replace(FINISHED.gsp_facts, settings=(setting,), **facts))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("state", "wanted", "expected"),
     [
@@ -100,6 +105,14 @@ FINISHED = finished_node(V525)
         (FINISHED, replace(WANTED, gsp="disabled"), ["gsp", "initramfs", "reboot"]),
         (FINISHED, replace(WANTED, gsp="disabled", mig=True), []),
         (changed(modprobe_mtime=3000.0), WANTED, ["initramfs"]),
+        (changed(modprobe_mtime=FINISHED.system.initramfs_mtime), WANTED, []),  # of the same moment
+        (option(running_gsp=True, params_value="18"), replace(WANTED, gsp="disabled"), ["reboot"]),
+        (
+            option(running_gsp=True, params_value="0"),
+            replace(WANTED, gsp="disabled"),
+            [],
+        ),  # the loaded driver got it: in vain
+        (option(running_gsp=False, params_value="0"), replace(WANTED, gsp="disabled"), []),
         (changed(kernel_module=replace(FINISHED.kernel_module, version="525.105.17")), WANTED, ["reboot"]),
         (changed(kernel_module=replace(FINISHED.kernel_module, loaded=False)), WANTED, ["reboot"]),
         (changed(kernel_module=replace(FINISHED.kernel_module, kernel_modules="open")), WANTED, ["reboot"]),
@@ -243,6 +256,12 @@ def test_a_broken_off_journal_is_finished_before_apt_is_needed(
         (FINISHED, Transaction(install=(Move("libnvidia-encode-525-server", None, V525),)), []),
         (FINISHED, Transaction(install=(Move("nvidia-dkms-525-server", None, V525),)), ["install", "reboot"]),
         (FINISHED, Transaction(install=(Move("a", None, "1"),), upgrade=(Move("b", "1", "2"),)), ["install", "reboot"]),
+        (
+            FINISHED,
+            Transaction(install=(Move("a", None, "1"),), downgrade=(Move("b", "2", "1"),)),
+            ["install", "reboot"],
+        ),
+        (FINISHED, Transaction(install=(Move("a", None, "1"),), remove=(Move("b", "1", None),)), ["install", "reboot"]),
         (FINISHED, Transaction(), ["install", "reboot"]),  # nothing is known of what apt would do
         (finished_node("525.105.17"), Transaction(install=(Move("a", None, "1"),)), ["install", "reboot"]),
     ],
@@ -305,79 +324,17 @@ def test_a_reboot_that_is_not_allowed_is_pending_with_its_reason() -> None:
     assert driver_plan.pending_reboot(state, WANTED, target(packages=False), planned) is None
 
 
-@pytest.mark.parametrize(
-    ("state", "expected"),
-    [
-        (FINISHED, ["remove", "files", "initramfs", "reboot"]),
-        (bare_node(), []),
-        (replace(bare_node(), files={**bare_node().files, driver_files.PREFERENCES: "x"}), ["files"]),
-        (replace(bare_node(), files={**bare_node().files, DEFAULT_PATH: GSP_LINE}), ["files", "initramfs"]),
-        (replace(bare_node(), files={**bare_node().files, DEFAULT_PATH: OTHER_LINE}), []),
-    ],
-)
-def test_absent(state: NodeState, expected: list[str]) -> None:
-    assert names(driver_plan.plan(state, replace(WANTED, state="absent"), None)) == expected
+def test_a_boot_that_an_option_waits_for_is_pending_too() -> None:
+    never = replace(WANTED, gsp="disabled", reboot="never")
+    state = option(running_gsp=True, params_value="18")
+    reason = driver_plan.pending_reboot(state, never, target(packages=False), ())
+    assert reason == "the loaded driver runs with GSP on until the next boot"
 
 
-def test_absent_takes_ours_and_only_ours() -> None:
-    steps = {step.name: step for step in driver_plan.plan(FINISHED, replace(WANTED, state="absent"), None)}
-    assert {file["path"] for file in steps["files"].data["files"]} == {modprobe.BLACKLIST_PATH}
-    assert "openssh-server" not in steps["remove"].data["packages"]
-
-
-def test_absent_leaves_what_others_wrote_beside_our_option() -> None:
-    state = replace(bare_node(), files={**bare_node().files, DEFAULT_PATH: GSP_LINE + OTHER_LINE})
-    steps = driver_plan.plan(state, replace(WANTED, state="absent"), None)
-    assert steps[0].data == {"files": [{"path": DEFAULT_PATH, "content": OTHER_LINE}]}
-
-
-PREBUILT, IMAGE, META = f"linux-modules-nvidia-525-server-{KERNEL}", f"linux-image-{KERNEL}", "linux-image-generic"
-
-
-def with_held_kernels(record: str | None) -> NodeState:
-    """Pre-built modules, their kernel and a metapackage on hold, of which ``record`` names what we put there."""
-    more = tuple(Package(name, "amd64", "1", "hold", "installed") for name in (PREBUILT, IMAGE, META, "linux-base"))
-    files = {**FINISHED.files, driver_files.HELD_KERNELS: record}
-    return changed(packages=(*FINISHED.packages, *more), files=files)
-
-
-RECORDS = [
-    # our record, what is let go with the driver
-    (f"{IMAGE}\n{META}\n", [IMAGE, META]),
-    (f"{IMAGE}\n", [IMAGE]),  # the metapackage was on hold before we came: an administrator's
-    (None, []),
-    ("linux-image-gone\n", []),
-]
-
-
-@pytest.mark.parametrize(("record", "released"), RECORDS)
-def test_absent_releases_the_kernels_that_we_hold_and_no_others(record: str | None, released: list[str]) -> None:
-    steps = driver_plan.plan(with_held_kernels(record), replace(WANTED, state="absent"), None)
-    assert steps[0].data["release"] == released
-    assert PREBUILT in steps[0].data["packages"]
-
-
-@pytest.mark.parametrize(("record", "released"), RECORDS)
-@pytest.mark.parametrize("coming", ["dkms", "prebuilt"])
-def test_an_installation_with_dkms_releases_the_kernels_that_we_hold(
-    coming: str, record: str | None, released: list[str]
-) -> None:
-    """With dkms any kernel will do; pre-built modules keep the one that they are made for."""
-    packages = replace(package_plan("535.54.03"), module_build=coming)
-    goal = Target("535.54.03", "proprietary", packages, leaving=(PREBUILT,))
-    steps = driver_plan.plan(with_held_kernels(record), WANTED, goal)
-    (install,) = [step for step in steps if step.name == "install"]
-    let_go = released if coming == "dkms" else []
-    assert install.data["release"] == [PREBUILT, *let_go]
-    assert install.data["releases_kernels"] is bool(let_go)
-
-
-@pytest.mark.parametrize(("record", "released"), RECORDS)
-def test_without_a_hold_only_what_we_hold_is_released(record: str | None, released: list[str]) -> None:
-    steps = driver_plan.plan(with_held_kernels(record), replace(WANTED, hold=False), target(packages=False))
-    (hold,) = [step for step in steps if step.name == "hold"]
-    driver = sorted([*(p.label for p in FINISHED.packages if p.held), PREBUILT])
-    assert hold.data["packages"] == [*driver, *released]
+def test_a_source_that_stands_is_left_alone() -> None:
+    entry = Entry(("https://mirror.example",), ("jammy",), ("restricted",))
+    state = changed(files={**FINISHED.files, driver_files.SOURCES: stanza(entry)})
+    assert driver_plan.plan(state, WANTED, target(packages=False, source=entry)) == ()
 
 
 def test_a_reason_has_no_password_of_the_source() -> None:
@@ -395,62 +352,3 @@ def test_a_source_says_what_else_it_installs(there: bool, needs: list[str]) -> N
     (step,) = driver_plan.plan(state, WANTED, target(packages=False, source=entry))
     assert (step.name, step.data["needs"]) == ("sources", needs)
     assert ("python3-debian" in step.reason) is not there
-
-
-@pytest.mark.parametrize(
-    ("gsp", "effective", "expected"),
-    [
-        ("disabled", False, ["GSP firmware is not disabled as wanted: a boot would not help"]),
-        ("disabled", True, []),
-        ("disabled", None, []),
-        ("auto", False, []),
-    ],
-)
-def test_gsp_asked_for_by_name_is_part_of_the_proof(gsp: str, effective: bool | None, expected: list[str]) -> None:
-    verdict = gsp_verdict.Verdict("none", "0", "nvidia", "", effective=effective, reboot_reason="a boot would not help")
-    found = driver_proof.gsp_faults(verdict, replace(WANTED, gsp=gsp))
-    assert [fault.evidence for fault in found] == expected
-
-
-wanted_states = st.builds(
-    Wanted,
-    hold=st.booleans(),
-    pin=st.booleans(),
-    unattended_exclusion=st.booleans(),
-    blacklist=st.booleans(),
-    persistence=st.booleans(),
-    gsp=st.sampled_from(["auto", "enabled", "disabled"]),
-    mig=st.booleans(),
-    drain=st.sampled_from(["always", "never", "auto"]),
-    state=st.just("present"),
-)
-
-
-def broken_off(state: NodeState) -> NodeState:
-    """dpkg was killed between unpacking and configuring."""
-    packages = tuple(replace(p, status="unpacked") if "nvidia" in p.name else p for p in state.packages)
-    return replace(state, packages=packages)
-
-
-whole = [bare_node(), finished_node("525.105.17"), finished_node(V525), finished_node("535.54.03")]
-starts = st.sampled_from([*whole, *(broken_off(state) for state in whole[1:])])
-sources = st.sampled_from(
-    [None, Entry(("https://mirror.example",), ("jammy",), ("restricted",), "https://mirror.example/key")]
-)
-
-
-@given(start=starts, wanted=wanted_states, version=st.sampled_from(["525.105.17", V525, "535.54.03"]), source=sources)
-def test_once_done_nothing_is_left(start: NodeState, wanted: Wanted, version: str, source: Entry | None) -> None:
-    """plan(apply(plan(s, w)), w) = ∅"""
-    in_place = start.driver is not None and start.driver.driver_version == version
-    steps = driver_plan.plan(start, wanted, target(version, packages=not in_place, source=source))
-    after = simulate(start, steps)
-    assert driver_plan.plan(after, wanted, target(version, packages=False, source=source)) == ()
-
-
-@given(start=starts, wanted=wanted_states)
-def test_absent_once_done_nothing_is_left(start: NodeState, wanted: Wanted) -> None:
-    absent = replace(wanted, state="absent")
-    after = simulate(start, driver_plan.plan(start, absent, None))
-    assert driver_plan.plan(after, absent, None) == ()
-    assert not any(text for text in after.files.values())

@@ -14,11 +14,9 @@ from role_tables import role_support
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Result
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import (
-    Available,
     Catalogue,
     Move,
     Transaction,
-    make_catalogue,
 )
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.preview import stanza
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry

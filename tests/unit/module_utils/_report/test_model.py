@@ -47,6 +47,16 @@ def test_a_gpu_has_its_own_check(uuid: str | None) -> None:
     assert row["gpus"][0]["compute"] == (told if uuid == "GPU-1" else None)
 
 
+def test_the_past_of_a_node_comes_newest_first() -> None:
+    good = {"at": "1", "outcome": "ok", "steps": ["install", "hold"], "before": "535.1", "after": "580.1", "away_s": 70}
+    bad = {"at": "2", "outcome": "failed", "steps": [], "failed_at": "Reboot", "why": "no answer", "after": "580.1"}
+    (row,) = model({**NODE, "history": [good, bad, "damaged"]})["nodes"]
+    assert [each["at"] for each in row["past"]] == ["", "2", "1"]
+    assert row["past"][1]["why"] == "Reboot: no answer" and row["past"][1]["driver"] == "none → 580.1"
+    assert row["past"][2]["what"] == "install, hold" and row["past"][2]["driver"] == "535.1 → 580.1"
+    assert [each["away_s"] for each in row["past"]] == [None, None, 70]
+
+
 def test_summary() -> None:
     waiting = {**NODE, "name": "gpu02", "driver": {"reboot_pending": True, "loaded_version": "580.1"}}
     found = model(NODE, waiting, {"name": "x"}, {**NODE, "name": "cpu", "gpus": []})["summary"]
