@@ -49,6 +49,9 @@ def _node(hostvars: Mapping[str, Any]) -> dict[str, Any]:
     steps = [{"name": step["name"], "reason": step["reason"]} for step in plan["steps"]]
     applied = {step["name"] for step in (hostvars.get("__driver_applied") or {}).get("steps", [])}
     driver = {**plan["node"]["driver"], "rebooted": "reboot" in applied}
+    away = (hostvars.get("__driver_readmitted") or {}).get("away_s")
+    if away is not None and "uncordon" in applied:  # both outlive a run that has nothing to do with them
+        driver["away_seconds"] = away
     history = {"history": plan["history"]} if plan.get("history") else {}
     return {**name, **plan["node"], "driver": driver, "problems": plan["faults"], "plan": {"steps": steps}, **history}
 

@@ -67,7 +67,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.t9k.gpu.plugins.module_utils._report.node import STATES, Node, read_node
 from ansible_collections.t9k.gpu.plugins.module_utils._report.table import printable, table
 
-HEADER = ("NODE", "STATE", "GPUS", "DRIVER", "MODULE", "GSP", "PERSIST", "HELD", "REBOOT")
+HEADER = ("NODE", "STATE", "GPUS", "DRIVER", "MODULE", "GSP", "PERSIST", "HELD", "REBOOT", "AWAY")
 
 
 def _switch(value: bool | None, words: tuple[str, str] = ("on", "off")) -> str:
@@ -85,6 +85,7 @@ def _row(node: Node) -> tuple[str, ...]:
         _switch(node.persistence_enabled),
         "-" if node.held_packages is None else str(len(node.held_packages)),
         _switch(node.reboot_pending, ("pending", "done" if node.rebooted else "no")),
+        "-" if node.away_seconds is None else f"{node.away_seconds} s",
     )
 
 

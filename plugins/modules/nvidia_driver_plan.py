@@ -153,6 +153,30 @@ options:
         a fault. V(0) expects as many as there are.
     type: int
     default: 0
+  busy:
+    description:
+      - What to do about processes that have a GPU open and are no pod's, where a step disturbs. No drain ends them.
+      - V(refuse) is a fault with their names; V(wait) begins the plan with the step C(busy), which waits for them; V(ignore) does not look.
+    type: str
+    choices: [refuse, wait, ignore]
+    default: refuse
+    version_added: 0.2.0
+  rollback:
+    description:
+      - Whether what an installation replaces is to be kept on the node, so that a change that fails can be undone (C(keep) in the data
+        of the step C(install)).
+      - Where it cannot be had, neither from apt's cache nor from its sources, V(auto) warns, and V(required) is a fault.
+    type: str
+    choices: [auto, required, never]
+    default: auto
+    version_added: 0.2.0
+  back:
+    description:
+      - Plan the way back to the driver that is kept in C(/var/lib/t9k-gpu/former), instead of the way to O(branch) or O(version).
+      - Where nothing is kept the plan is the usual one.
+    type: bool
+    default: false
+    version_added: 0.2.0
   after_change:
     description:
       - This reading is the proof of a change. It looks again every few seconds while all that is wrong may pass by itself, as while
@@ -290,6 +314,7 @@ node:
 """
 
 import time
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -299,7 +324,9 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver import result as d
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import state as driver_state
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import ARGUMENT_SPEC, Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._fleet import history as driver_history
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import holders
 
 SOURCE = {
     "kind": {"type": "str", "choices": ["distribution", "cuda", "mirror", "local"], "default": "distribution"},
@@ -337,9 +364,14 @@ ARGUMENTS: dict[str, Any] = {
     "support": {"type": "dict", "default": {}},
     "smi_timeout": {"type": "int", "default": 60},
     "gpus_expected": {"type": "int", "default": 0},
+    "busy": {"type": "str", "choices": ["refuse", "wait", "ignore"], "default": "refuse"},
+    "rollback": {"type": "str", "choices": ["auto", "required", "never"], "default": "auto"},
+    "back": {"type": "bool", "default": False},
     "after_change": {"type": "bool", "default": False},
     "ready_timeout": {"type": "int", "default": 300},
 }
+#: Where processes are looked for; tests have another place.
+ROOT = "/"
 #: Seconds between two looks.
 EVERY_S = 5
 #: What is returned of a host without a GPU.
@@ -369,7 +401,8 @@ def look(run: Run, params: dict[str, Any]) -> dict[str, Any] | None:
     if state is None:
         return None
     support = Support.of(params["support"])
-    return driver_result.make(run, state, Wanted.of(params), params["supported_os"], support, params["after_change"])
+    wanted, at_work = Wanted.of(params), partial(holders.outside_pods, ROOT)
+    return driver_result.make(run, state, wanted, params["supported_os"], support, params["after_change"], at_work)
 
 
 def wait(run: Run, params: dict[str, Any]) -> dict[str, Any] | None:
@@ -387,7 +420,10 @@ def wait(run: Run, params: dict[str, Any]) -> dict[str, Any] | None:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    plan = wait(runner(module), module.params)
+    try:
+        plan = wait(runner(module), module.params)
+    except GpuError as error:  # what is not even to be read, such as dpkg's database
+        module.fail_json(msg=str(error))
     if plan is None:
         module.exit_json(changed=False, has_gpu=False, **NOTHING)
     else:

@@ -24,6 +24,9 @@ REBOOT_MARK = "/var/lib/t9k-gpu/rebooted"
 HELD_KERNELS = "/var/lib/t9k-gpu/held-kernels"
 #: What the GPUs were before a change; there until a proof holds.
 BEFORE = "/var/lib/t9k-gpu/before.json"
+#: The packages that a change replaces, with their record; there until its proof holds.
+FORMER = "/var/lib/t9k-gpu/former"
+FORMER_RECORD = f"{FORMER}/set.json"
 PERSISTENCE = f"/etc/systemd/system/nvidia-persistenced.service.d/{DEFAULT_DROP_IN}"
 #: What removing the driver takes away with it.
 OURS = (
@@ -36,6 +39,7 @@ OURS = (
     PERSISTENCE,
     REBOOT_MARK,
     HELD_KERNELS,
+    FORMER,
 )
 
 

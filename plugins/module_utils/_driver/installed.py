@@ -35,11 +35,15 @@ class InstalledDriver:
         return self.module_build == "dkms" or kernel_release in self.kernel_releases
 
 
-def find(packages: Iterable[Package]) -> InstalledDriver | None:
-    """Return the installed driver; None if no package brings a kernel module."""
+def find(packages: Iterable[Package], kernel_release: str = "") -> InstalledDriver | None:
+    """Return the installed driver; None if no package brings a kernel module.
+
+    Pre-built modules of several kinds may be there, of another kernel each: those of the running one speak.
+    """
     installed = [package for package in packages if package.installed]
     dkms = [(package, found) for package in installed if (found := names.DKMS.match(package.name))]
     prebuilt = [(package, found) for package in installed if (found := names.PREBUILT.match(package.name))]
+    prebuilt.sort(key=lambda each: each[1]["abi"] != kernel_release)
     modules = dkms or prebuilt
     if not modules:
         return None
@@ -53,6 +57,13 @@ def find(packages: Iterable[Package]) -> InstalledDriver | None:
         server=bool(match["server"]),
         fabric_manager_version=_version_of(names.FABRIC_MANAGER, installed),
     )
+
+
+def flavour(driver: InstalledDriver, os_id: str, source_kind: str) -> str | None:
+    """Return server or desktop; None where package names do not tell."""
+    if not names.names_flavour(os_id, source_kind):
+        return None
+    return "server" if driver.server else "desktop"
 
 
 def hold_set(packages: Iterable[Package], kernel_release: str) -> tuple[str, ...]:

@@ -14,11 +14,13 @@ from typing import Any
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction, install_arguments, purge_arguments
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, parse, shown
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import former as driver_former
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import PackagePlan
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import facts as gsp_facts
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import verdict as gsp_decision
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe, systemd_unit
@@ -33,7 +35,6 @@ PYTHON_DEBIAN = "python3-debian"
 INTERRUPTED = "dpkg was interrupted, and apt refuses to work until it has finished"
 #: What steps disturb.
 GPU_WORK = "GPU work on the node loses the library and the module under it"
-CONTAINERS = "systemd's reload can take the GPUs away from running containers"
 EVERYTHING = "everything on the node stops"
 
 
@@ -61,7 +62,7 @@ def plan(state: NodeState, wanted: Wanted, target: Target | None) -> Steps:
 
 
 def _present(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
-    apt = [*_source(state, target), *_install(state, target)]
+    apt = [*_source(state, target), *_install(state, wanted, target)]
     yield from _repair(state, target, uses_apt=bool(apt))
     yield from _files(state, wanted, target)
     yield from apt
@@ -102,6 +103,7 @@ def _files(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
         driver_files.PREFERENCES: driver_files.preferences(target.driver_version) if wanted.pin else None,
         driver_files.UNATTENDED: driver_files.unattended() if wanted.unattended_exclusion else None,
         **({driver_files.SOURCES: None} if target.source is None else {}),
+        **({} if wanted.persistence else {driver_files.PERSISTENCE: None}),
     }
     stale = {path: text for path, text in texts.items() if state.files[path] != text}
     if stale:
@@ -125,7 +127,7 @@ def _source(state: NodeState, target: Target) -> Iterator[Step]:
         yield Step("sources", f"{reason}, by way of {PYTHON_DEBIAN}" if missing else reason, data=data)
 
 
-def _install(state: NodeState, target: Target) -> Iterator[Step]:
+def _install(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
     if target.packages is None:
         return
     before = state.driver.driver_version if state.driver else "none"
@@ -136,6 +138,7 @@ def _install(state: NodeState, target: Target) -> Iterator[Step]:
         "local": any(package.endswith(".deb") for package in target.packages.install),
         "release": [*target.leaving, *kernels],
         "releases_kernels": bool(kernels),
+        "keep": driver_former.to_keep(state, wanted, target.transaction) if wanted.rollback != "never" else None,
         "transaction": target.transaction.to_dict(),
     }
     reason = f"driver {before} installed, {target.driver_version} wanted"
@@ -198,25 +201,34 @@ def _gsp_option(state: NodeState, wanted: Wanted, target: Target) -> Iterator[St
 
 
 def _persistence(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
+    """Nothing of it disturbs. systemd's reload could take the GPUs from running containers, so the drop-in is there for the next boot,
+    and the mode is switched by nvidia-smi now, which lasts as long as the driver is loaded (NVIDIA's "Driver Persistence")."""
     if not wanted.persistence:
         return
     unit = state.persistenced
     if unit is None:
         if target.packages is not None and target.vendor_persistence_off:
-            yield Step(
-                "persistence", f"the vendor's unit will start with {NO_PERSISTENCE}", CONTAINERS, {"restart": False}
-            )
+            yield Step("persistence", f"the vendor's unit will start with {NO_PERSISTENCE}", data={"switch": False})
         return
-    drop_in = systemd_unit.plan(unit, remove=[NO_PERSISTENCE], add=[])
+    drop_in = _drop_in(unit)
     off = any(gpu.persistence_enabled is False for gpu in state.smi.gpus)
-    # The old module refuses the new library, so a daemon started between an installation and its reboot fails.
-    data = {"restart": bool(state.smi.gpus) and target.packages is None}
+    # The old module refuses the new library: between an installation and its reboot nothing can be switched.
+    data = {"switch": off and target.packages is None}
     if drop_in.changed:
-        yield Step("persistence", drop_in.reason, CONTAINERS, data)
+        yield Step("persistence", drop_in.reason, data=data)
     elif unit.enable_possible and not state.persistenced_enabled:
         yield Step("persistence", f"{unit.name} is not enabled", data=data)
     elif off:
-        yield Step("persistence", "persistence mode is off on a GPU", CONTAINERS, data)
+        yield Step("persistence", "persistence mode is off on a GPU", data=data)
+
+
+def _drop_in(unit: systemd_unit.Unit) -> systemd_unit.DropInPlan:
+    """An administrator's own command is respected where it keeps the mode on; where it does not, one of the two must give way."""
+    try:
+        return systemd_unit.plan(unit, remove=[NO_PERSISTENCE], add=[])
+    except GpuError as error:
+        step = f"take {NO_PERSISTENCE} away there, or set driver_persistence to false"
+        raise GpuError("persistence mode on (driver_persistence)", error.found, error.where, step) from error
 
 
 def _initramfs(state: NodeState, wanted: Wanted, gsp: list[Step]) -> Iterator[Step]:

@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Callable
 
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import apt as debian_apt
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import shown
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import back as driver_back
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import before as driver_before
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import busy as driver_busy
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import former as driver_former
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as driver_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import preflight as driver_preflight
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import proof as driver_proof
@@ -24,6 +27,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Sup
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as versions
+from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.holders import Process
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step, Steps
 
 _NOTHING_KNOWN = Support()
@@ -36,10 +40,16 @@ def make(
     supported: Mapping[str, Any],
     support: Support = _NOTHING_KNOWN,
     after_change: bool = False,
+    at_work: Callable[[], Sequence[Process]] = tuple,
 ) -> dict[str, Any]:
-    """Return everything the role needs to know of the node, in one dictionary. ``after_change``: the reading is the proof of one."""
+    """Return everything the role needs to know of the node, in one dictionary. ``after_change``: the reading is the proof of one.
+
+    ``at_work`` finds GPU work that is no pod's; it is asked only where something will be disturbed.
+    """
     target, faults = _target(run, state, wanted, supported, support)
-    steps = () if faults else driver_plan.plan(state, wanted, target)
+    steps = () if faults else _steps(state, wanted, target, faults)
+    if not after_change:
+        steps = _undisturbed(wanted, steps, at_work, faults)
     steps = tuple(step for step in steps if not (after_change and step.name == "settle"))
     pending = driver_plan.pending_reboot(state, wanted, target, steps)
     due = [step for step in steps if step.name not in driver_plan.AFTER_PROOF]
@@ -58,6 +68,27 @@ def make(
     }
 
 
+def _steps(state: NodeState, wanted: Wanted, target: driver_plan.Target | None, faults: list[GpuError | str]) -> Steps:
+    try:
+        return driver_plan.plan(state, wanted, target)
+    except GpuError as fault:
+        faults.append(fault)
+        return ()
+
+
+def _undisturbed(
+    wanted: Wanted, steps: Steps, at_work: Callable[[], Sequence[Process]], faults: list[GpuError | str]
+) -> Steps:
+    """Refuse, or wait for, work that the steps would break and no drain ends; the way back is no time to ask."""
+    if wanted.busy == "ignore" or wanted.back or not any(step.disturbs for step in steps):
+        return steps
+    found = at_work()
+    if found and wanted.busy == "refuse":
+        faults.append(driver_busy.fault(found))
+        return ()
+    return (driver_busy.step(found), *steps) if found else steps
+
+
 def _target(
     run: Run, state: NodeState, wanted: Wanted, supported: Mapping[str, Any], support: Support
 ) -> tuple[driver_plan.Target | None, list[GpuError | str]]:
@@ -71,8 +102,13 @@ def _target(
     key = driver_preflight.os_key(state)
     if key not in supported or not state.system.as_root:
         return None, faults
+    told = driver_former.known(state) if wanted.back else None
     try:
-        target = driver_target.resolve(run, state, wanted, supported[key], support)
+        target = (
+            driver_back.target(run, state, told)
+            if told
+            else driver_target.resolve(run, state, wanted, supported[key], support)
+        )
     except GpuError as fault:
         return None, [*faults, fault]
     return target, [*faults, *driver_preflight.target_faults(state, wanted, target, support)]
@@ -114,8 +150,10 @@ def _kernels_without(state: NodeState) -> tuple[str, ...]:
 
 
 def _previous(state: NodeState, wanted: Wanted) -> dict[str, str] | None:
-    if state.driver is None:
-        return None
+    """Return the driver to go back to: the one that is kept from before a change without a proof, else the one that is there."""
+    kept = driver_former.previous(state)
+    if kept or state.driver is None:
+        return kept
     driver = state.driver
     return {
         "version": driver.driver_version,

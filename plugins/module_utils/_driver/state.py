@@ -29,6 +29,11 @@ from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as 
 
 PERSISTENCED = "nvidia-persistenced.service"
 _OUR_FILES = (*driver_files.OURS, driver_files.CORDON_MARK, driver_files.BEFORE)
+#: Of a folder the file in it that tells of it.
+_TOLD_BY = {driver_files.FORMER: driver_files.FORMER_RECORD}
+#: Where kubelets have their files: most, k3s and rke2 among them (k3s-io/k3s issue 840); k0s (docs.k0sproject.io, "k0s directories");
+#: microk8s (piraeus-operator's documentation, "Distributions").
+_KUBELETS = ("/var/lib/kubelet", "/var/lib/k0s/kubelet", "/var/snap/microk8s/common/var/lib/kubelet")
 #: Secure Boot's state as the firmware tells it (EFI global variable GUID); the fifth byte is the value.
 _SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 #: Where shim's and dkms's tools leave the public half of a machine owner key.
@@ -108,7 +113,7 @@ def read(run: Run, smi_timeout_s: int, root: str = "/", expected: bool = False) 
         system=system,
         pci=pci,
         packages=packages,
-        driver=driver_installed.find(packages),
+        driver=driver_installed.find(packages, system.kernel_release),
         kernel_module=kernel_module,
         smi=smi,
         persistenced=systemd_unit.load(PERSISTENCED, root),
@@ -117,7 +122,7 @@ def read(run: Run, smi_timeout_s: int, root: str = "/", expected: bool = False) 
             pci, kernel_module, smi, modprobe.load(root), gsp_facts.Host(system.os_id, system.kernel_release, root)
         ),
         modprobe_mtime=_newest(under(root, path) for path in (modprobe.BLACKLIST_PATH, gsp_facts.DEFAULT_PATH)),
-        files={path: read_text(under(root, path)) for path in _OUR_FILES},
+        files={path: read_text(under(root, _TOLD_BY.get(path, path))) for path in _OUR_FILES},
         foreign_driver=driver_foreign.origin(root, packages, kernel_module, system.kernel_release),
         fabric=nvidia_fabric.read(pci, _versions(packages), root),
         kernels=driver_next_boot.kernels(system.kernel_release, root),
@@ -142,7 +147,7 @@ def _system(root: str) -> System:
         secure_boot=_secure_boot(under(root, _SECURE_BOOT)),
         machine_owner_key=any(under(root, path).exists() for path in _OWNER_KEYS),
         free_mib=shutil.disk_usage(under(root, "/")).free // _MIB,
-        kubelet=under(root, "/var/lib/kubelet").is_dir(),
+        kubelet=any(under(root, folder).is_dir() for folder in _KUBELETS),
         initramfs_mtime=min((path.stat().st_mtime for path in images), default=None),
         apt_lists_mtime=_apt_lists_mtime(root),
         initramfs_releases=tuple(_release(path) for path in images),

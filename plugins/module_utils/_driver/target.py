@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._debian import preview as 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import sources as debian_sources
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import former as driver_former
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import names, whole
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import packages as driver_packages
@@ -24,6 +25,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as versions
 
 _NOTHING_KNOWN = Support()
@@ -80,10 +82,7 @@ def satisfied(driver: InstalledDriver | None, state: NodeState, wanted: Wanted, 
 
 
 def flavour_of(driver: InstalledDriver, state: NodeState, wanted: Wanted) -> str | None:
-    """Return server or desktop; None where package names do not tell."""
-    if not names.names_flavour(state.system.os_id, wanted.source.kind):
-        return None
-    return "server" if driver.server else "desktop"
+    return driver_installed.flavour(driver, state.system.os_id, wanted.source.kind)
 
 
 def wants_fabric_manager(state: NodeState, wanted: Wanted) -> bool:
@@ -153,12 +152,12 @@ def _packages(
     if wanted.source.kind == "local":
         offer = debian_apt.local_catalogue(run, wanted.source.directory or "", offer)
     plan = _first_on_offer(requests, offer)
-    plan = replace(plan, warnings=(*plan.warnings, *_no_way_back(state, offer)))
     staying = [package.partition("=")[0] for package in plan.packages]
     leaving = driver_installed.leaving(state.packages, staying, plan.driver_version)
     if plan.faults:
         return plan, leaving, Transaction()
-    return plan, leaving, debian_apt.transaction(run, plan.arguments(leaving))
+    moves = debian_apt.transaction(run, plan.arguments(leaving))
+    return _with_way_back(run, state, plan, moves, wanted), leaving, moves
 
 
 def _first_on_offer(requests: Sequence[driver_packages.Request], offer: debian_apt.Catalogue) -> PackagePlan:
@@ -179,21 +178,21 @@ def _moving(state: NodeState) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in driver if not any(kind.match(name) for kind in chosen_anew)))
 
 
-def _no_way_back(state: NodeState, offer: debian_apt.Catalogue) -> Iterator[str]:
-    """Warn where the installed driver could not be installed again, were its successor to fail."""
-    installed = [p for p in state.packages if p.installed and names.is_driver(p.name)]
-    lost = [p.name for p in installed if not _on_offer(offer, p.name, p.version)]
-    if state.driver is not None and lost:
-        yield (
-            f"driver {state.driver.driver_version} is no longer on offer ({lost[0]} and {len(lost) - 1} more): "
-            "a change that fails could not be rolled back"
+def _with_way_back(run: Run, state: NodeState, plan: PackagePlan, moves: Transaction, wanted: Wanted) -> PackagePlan:
+    """Say, or refuse, where what the change takes away could not be had again."""
+    lost = driver_former.missing(run, state, wanted, moves) if wanted.rollback != "never" else ()
+    if not lost or state.driver is None:
+        return plan
+    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    found = f"neither on offer nor in apt's cache: {lost[0]}{more}"
+    if wanted.rollback == "required":
+        step = "add a source that still has these versions, or go without a way back (driver_rollback: true)"
+        fault = GpuError(
+            f"the packages of driver {state.driver.driver_version}, to go back to", found, "apt's metadata", step
         )
-
-
-def _on_offer(offer: debian_apt.Catalogue, name: str, version: str | None) -> bool:
-    """Tell whether it comes from anywhere but dpkg's own record of what is installed."""
-    entries = [entry for entry in offer.entries.get(name, ()) if entry.version == version]
-    return any(entry.path or any("/var/lib/dpkg/status" not in origin for origin in entry.origins) for entry in entries)
+        return replace(plan, faults=(*plan.faults, str(fault)))
+    note = f"a change that fails could not be rolled back to driver {state.driver.driver_version} ({found})"
+    return replace(plan, warnings=(*plan.warnings, note))
 
 
 def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> driver_packages.Request:

@@ -53,6 +53,9 @@ class Wanted:
     may_remove: tuple[str, ...] = ()
     reboot: str = "auto"
     drain: str = "auto"
+    busy: str = "refuse"  # or wait, or ignore: of GPU work that is no pod's
+    rollback: str = "auto"  # required: refuse a change without a way back; never: keep nothing for one
+    back: bool = False  # to what was there before a change that failed
     gpus_expected: int = 0  # 0: as many as there are
 
     @classmethod

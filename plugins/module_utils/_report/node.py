@@ -40,6 +40,7 @@ class Node:
     reboot_pending: bool | None
     reboot_reason: str | None
     rebooted: bool | None
+    away_seconds: int | None
     sharing: str | None
     allocatable: tuple[tuple[str, str], ...]
     steps: tuple[tuple[str, str], ...]
@@ -151,6 +152,7 @@ def read_node(facts: Mapping[str, Any]) -> Node:
         reboot_pending=_flag(driver.get("reboot_pending")),
         reboot_reason=_text(driver.get("reboot_reason")),
         rebooted=_flag(driver.get("rebooted")),
+        away_seconds=away if isinstance(away := driver.get("away_seconds"), int) else None,
         sharing=_text(cluster.get("sharing")),
         allocatable=tuple((str(k), str(v)) for k, v in sorted(mapping(cluster.get("allocatable")).items())),
         steps=steps,

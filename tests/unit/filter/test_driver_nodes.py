@@ -42,6 +42,16 @@ def test_a_reboot_of_this_run_is_told() -> None:
     assert driver_nodes([host])[0]["driver"]["rebooted"] is True
 
 
+@pytest.mark.parametrize(("steps", "expected"), [(["drain", "uncordon"], 84), (["hold"], None), ([], None)])
+def test_how_long_the_node_was_away_in_this_run(steps: list[str], expected: int | None) -> None:
+    """What was registered outlives its run; a run that drains nothing must not show it again."""
+    applied = {"steps": [{"name": name} for name in steps]}
+    host = {"inventory_hostname": "gpu1", "__driver_plan": PLAN, "__driver_applied": applied}
+    (node,) = driver_nodes([{**host, "__driver_readmitted": {"away_s": 84}}])
+    assert node["driver"].get("away_seconds") == expected
+    assert ("84 s" in gpu_summary([node])) is (expected is not None)
+
+
 def test_the_order_stays_and_the_summary_takes_them() -> None:
     hosts = [{"inventory_hostname": "gpu2"}, {"inventory_hostname": "gpu1", "__driver_plan": PLAN}]
     nodes = driver_nodes(hosts)

@@ -30,10 +30,10 @@ GOOD: dict[str, Any] = {
 
 def test_the_table_of_the_documentation() -> None:
     assert gpu_summary([GOOD, {"name": "gpu02", "reachable": False}]).splitlines() == [
-        "NODE   STATE        GPUS     DRIVER      MODULE  GSP  PERSIST  HELD  REBOOT",
-        "-----  -----------  -------  ----------  ------  ---  -------  ----  ------",
-        "gpu02  unreachable  -        -           -       -    -        -     -",
-        "gpu01  ok           1x H200  580.159.04  open    on   on       1     no",
+        "NODE   STATE        GPUS     DRIVER      MODULE  GSP  PERSIST  HELD  REBOOT  AWAY",
+        "-----  -----------  -------  ----------  ------  ---  -------  ----  ------  ----",
+        "gpu02  unreachable  -        -           -       -    -        -     -       -",
+        "gpu01  ok           1x H200  580.159.04  open    on   on       1     no      -",
         "2 nodes: 1 unreachable, 1 ok; 1 GPU",
     ]
 

@@ -34,6 +34,7 @@ class Module:
         """Run it on the tree; the tree is as it was afterwards."""
         reader = partial(_node_state_read, root=str(tree.root))
         self.monkeypatch.setattr(nvidia_driver_plan.driver_state, "read", reader)
+        self.monkeypatch.setattr(nvidia_driver_plan, "ROOT", str(tree.root))
         self.monkeypatch.setattr(nvidia_driver_plan, "runner", lambda _module: tree.run)
         before = tree.snapshot()
         with patch_module_args(arguments), pytest.raises(SystemExit):
@@ -232,3 +233,45 @@ def test_the_documentation_names_all_that_is_returned(module: Module, tmp_path: 
     without = module(Tree(tmp_path / "none", fixtures), **WANTED)
     always = {name for name, value in documented.items() if value["returned"] == "always"}
     assert set(without) - {"invocation", "changed", "warnings", "deprecations"} == always
+
+
+def test_an_override_that_keeps_persistence_off_is_a_fault(module: Module, tmp_path: Path, fixtures: Path) -> None:
+    tree = h200_node(tmp_path, fixtures)
+    override = "[Service]\nExecStart=\nExecStart=/usr/bin/nvidia-persistenced --no-persistence-mode\n"
+    tree.write("/etc/systemd/system/nvidia-persistenced.service.d/override.conf", override)
+    (fault,) = module(tree, **WANTED)["faults"]
+    assert "override.conf" in fault and "set driver_persistence to false" in fault
+
+
+def test_a_damaged_database_is_told_and_not_a_traceback(module: Module, tmp_path: Path, fixtures: Path) -> None:
+    tree = h200_node(tmp_path, fixtures)
+    tree.write("/var/lib/dpkg/status", "Package: cut")
+    told = module(tree, **WANTED)
+    assert told["failed"] and "the database is damaged or cut short" in told["msg"]
+
+
+@pytest.mark.parametrize(
+    ("busy", "changes", "faults", "steps"),
+    [
+        ("refuse", True, 1, []),
+        ("wait", True, 0, ["busy", "repair"]),
+        ("ignore", True, 0, ["repair"]),
+        ("refuse", False, 0, []),  # nothing disturbs, so nobody minds
+    ],
+)
+def test_work_outside_kubernetes(
+    module: Module, tmp_path: Path, fixtures: Path, busy: str, changes: bool, faults: int, steps: list[str]
+) -> None:
+    tree = h200_node(tmp_path, fixtures)
+    if changes:
+        whole = "Package: nvidia-utils-580-server\nStatus: hold ok installed"
+        status = (tmp_path / "var/lib/dpkg/status").read_text()
+        tree.write("/var/lib/dpkg/status", status.replace(whole, whole.replace("installed", "unpacked")))
+    for name, text in {"comm": "train\n", "cgroup": "0::/system.slice/slurmstepd.scope/job_7\n"}.items():
+        tree.write(f"/proc/42/{name}", text)
+    (tmp_path / "proc/42/fd").mkdir()
+    (tmp_path / "proc/42/fd/3").symlink_to("/dev/nvidia0")
+    told = module(tree, **WANTED, busy=busy, drain="never")
+    assert [step["name"] for step in told["steps"]] == steps
+    assert len(told["faults"]) == faults
+    assert all("42 (train in /system.slice/slurmstepd.scope/job_7)" in fault for fault in told["faults"])

@@ -33,6 +33,7 @@ CUDA_DEVICES = STATE / "cuda"  # those of libcuda.so.1
 PROC = Path("/proc/driver/nvidia")
 MODPROBE = Path("/usr/lib/gpu-stand-in/nvidia-modprobe")  # in virtual machines only: a container loads nothing
 PERSISTENCED_PID = Path("/run/nvidia-persistenced/nvidia-persistenced.pid")
+PERSISTENCE_SET = Path("/run/gpu-stand-in-persistence")  # by nvidia-smi -pm 1; gone with the next boot
 BUSES = ("18", "3b", "5e", "86", "af", "d8", "e1", "f1")
 #: The first branch that has it -> CUDA; branches between bring nothing newer.
 CUDA = {
@@ -158,7 +159,9 @@ def library_version() -> str | None:
 
 
 def persistence() -> bool:
-    """Whether the persistence daemon runs and was not told --no-persistence-mode."""
+    """Whether nvidia-smi switched it on, or the persistence daemon runs and was not told --no-persistence-mode."""
+    if PERSISTENCE_SET.exists():
+        return True
     try:
         arguments = Path(f"/proc/{PERSISTENCED_PID.read_text().strip()}/cmdline").read_bytes().decode().split("\0")
     except OSError:

@@ -2,13 +2,15 @@
 """Stand-in for nvidia-smi: answers from a real capture, with this host's hardware and live state written over it.
 
 Live are the versions of module and library, persistence, GSP and the faults that are switched on. It is not NVIDIA's
-program and knows -q -x, -L, topo -m, --query-gpu and the plain summary only.
+program and knows -q -x, -L, topo -m, --query-gpu, -pm 1 and the plain summary only.
 
 Sources: the document, topo -m and -L, captures (tests/unit/fixtures/h200-sxm-580-open); exit statuses, "RETURN VALUE" of
 NVIDIA's nvidia-smi(1); the message of a lost GPU, NVIDIA/dcgm-exporter issue 604 and xxd3vin/workspace issue 19 (older
 drivers end it with "Unknown Error"), its end "GPU is lost" NVML's text of error 15; fabric states and their order,
 NVIDIA/NVSentinel issue 883, In Progress until the fabric manager acts, NVIDIA/gpu-driver-container pull request 909, none
-before Hopper, NVML's nvmlGpuFabricInfo_t; row remapper fields, the capture, and NVIDIA's "GPU Memory Error Management".
+before Hopper, NVML's nvmlGpuFabricInfo_t; -pm, docs.nvidia.com/deploy/driver-persistence, "Persistence Mode (Legacy)" (a
+property of the loaded driver, so it does not outlast a boot), exit status 4, "RETURN VALUE" again; row remapper fields,
+the capture, and NVIDIA's "GPU Memory Error Management".
 """
 
 from __future__ import annotations
@@ -164,6 +166,14 @@ class Smi:
             rows.append(", ".join(known[name] for name in wanted))
         return "\n".join(rows) + "\n"
 
+    def keep_on(self) -> str:
+        """-pm 1"""
+        if os.geteuid() != 0:
+            raise EarlyAnswerError("Unable to set persistence mode: Insufficient Permissions\n", 4)
+        hardware.PERSISTENCE_SET.parent.mkdir(parents=True, exist_ok=True)
+        hardware.PERSISTENCE_SET.touch()
+        return "".join(f"Enabled persistence mode for GPU {bus_id(gpu)}.\n" for gpu in self.gpus) + "All done.\n"
+
     def summary(self) -> str:
         """Without arguments: the head of the real table and one line per GPU."""
         version, state = self.module["version"], "On" if self.persistence == "Enabled" else "Off"
@@ -198,6 +208,7 @@ def answer(arguments: Sequence[str]) -> str:
         ("-L",): smi.listing,
         ("--list-gpus",): smi.listing,
         ("topo", "-m"): smi.topology,
+        ("-pm", "1"): smi.keep_on,
         (): smi.summary,
     }
     if tuple(arguments) not in known:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from node_builder import bare_node
 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction, catalogue, transaction
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import parse_status
-from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import leaving
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import back, former
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import find, leaving
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.names import apt_pattern, is_driver
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import Request, plan
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.version import driver_version
-from tests.lab.archive import cuda, ubuntu
+from tests.lab.archive import cuda, deb, ubuntu
 from tests.lab.archive.deb import Package
 from tests.lab.archive.private_apt import PrivateApt
 
@@ -50,12 +56,48 @@ class Node:
         there = parse_status((folder / "status").read_text())
         go = leaving(there, [package.partition("=")[0] for package in wanted.packages], wanted.driver_version)
         found = transaction(apt, [*wanted.install, *(f"{name}-" for name in go)])
+        self._become(found)
+        return found
+
+    def _become(self, found: Transaction) -> None:
         for move in found.remove:
             del self.installed[move.name]
         for move in (*found.install, *found.upgrade, *found.downgrade):
             key = (move.name, move.after or "")
             self.installed[move.name] = self.archive.get(key) or self.cuda[key]
-        return found
+
+    def state(self) -> NodeState:
+        folder = self.folder / "now"
+        folder.mkdir(exist_ok=True)
+        PrivateApt(folder, self.installed.values(), filter(is_driver, self.installed))
+        packages = tuple(parse_status((folder / "status").read_text()))
+        return replace(bare_node(), packages=packages, driver=find(packages))
+
+    def go_back(self, before: NodeState, kept: dict[str, object]) -> Transaction:
+        """From the kept files alone: there is no archive any more, and no apt source."""
+        place = Path(driver_files.FORMER)
+        place.mkdir()
+        for spec in kept["packages"]:  # type: ignore[attr-defined]
+            name, version = spec.partition(":")[0], spec.partition("=")[2]
+            (place / f"{name}.deb").write_bytes(
+                deb.build(self.archive.get((name, version)) or self.cuda[name, version])
+            )
+        files = {spec: f"{spec.partition(':')[0]}.deb" for spec in kept["packages"]}  # type: ignore[attr-defined]
+        told = json.dumps({**kept["about"], "files": files})  # type: ignore[dict-item]
+        now = self.state()
+        now = replace(now, files={**now.files, driver_files.FORMER: told, driver_files.BEFORE: "{}"})
+        assert former.previous(now) and former.known(now)
+        alone = self.folder / "alone"
+        alone.mkdir()
+        apt = PrivateApt(alone, self.installed.values(), filter(is_driver, self.installed))
+        (alone / "sources.list").write_text("")
+        found = back.target(apt, now, former.known(now) or {})
+        assert before.driver and (found.driver_version, found.kernel_modules) == (
+            before.driver.driver_version,
+            before.driver.kernel_modules,
+        )
+        self._become(found.transaction)
+        return found.transaction
 
     def versions(self) -> set[str]:
         """Of everything that is of the driver's version."""
@@ -92,3 +134,35 @@ def test_a_held_driver_moves_in_one_transaction(
         assert len(node.versions()) == 1, node.versions()
         (there,) = node.versions()
         assert there.startswith(version) or version in ("550", "590"), there
+
+
+DISTRIBUTION, CUDA = "distribution", "cuda"
+
+
+@pytest.mark.parametrize(
+    ("day", "first", "second"),
+    [
+        (SPRING, (DISTRIBUTION, "open", "535.129.03"), (DISTRIBUTION, "open", "535.161.08")),
+        (SPRING, (DISTRIBUTION, "proprietary", "525"), (DISTRIBUTION, "open", "535")),
+        (SPRING, (DISTRIBUTION, "open", "535", "dkms"), (DISTRIBUTION, "open", "535", "prebuilt")),
+        (SPRING, (DISTRIBUTION, "open", "535", "prebuilt"), (DISTRIBUTION, "open", "535", "dkms")),
+        (TODAY, (CUDA, "open", "580"), (CUDA, "open", "590")),  # into names without the branch
+        (TODAY, (DISTRIBUTION, "open", "580"), (CUDA, "open", "590")),  # another source
+        (TODAY, (CUDA, "proprietary", "580"), (DISTRIBUTION, "open", "595")),
+    ],
+)  # fmt: skip
+def test_the_way_back_needs_no_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, day: str, first: tuple[str, ...], second: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(driver_files, "FORMER", str(tmp_path / "former"))
+    node = Node(tmp_path, day)
+    node.change(*first)
+    before = node.state()
+    moves = node.change(*second)
+    kept = former.to_keep(before, Wanted(), moves)
+    assert kept
+    after = {(p.name, p.version) for p in node.state().packages if is_driver(p.name)}
+    undone = node.go_back(before, kept)
+    there = {(p.name, p.version) for p in node.state().packages if is_driver(p.name)}
+    assert there == {(p.name, p.version) for p in before.packages if is_driver(p.name)} != after
+    assert [move.name for move in undone.remove if not is_driver(move.name)] == []

@@ -108,3 +108,18 @@ def test_names_without_a_branch_leave_by_their_version(version: str, expected: t
     )
     coming = ["nvidia-dkms-580-open", "nvidia-kernel-source-580-open", "libnvidia-compute-580"]
     assert leaving(there, coming, version) == expected
+
+
+@pytest.mark.parametrize(("kernel", "expected"), [("5.15.0-91-generic", "open"), ("5.15.0-88-generic", "proprietary")])
+def test_of_several_pre_built_kinds_the_running_kernels_speak(kernel: str, expected: str) -> None:
+    """An administrator has tried the open modules with the next kernel, and kept the other one to go back to."""
+    both = installed(
+        **{
+            "linux-modules-nvidia-535-server-5.15.0-88-generic": "5.15.0-88.98",
+            "linux-modules-nvidia-535-server-open-5.15.0-91-generic": "5.15.0-91.101",
+            "libnvidia-compute-535-server": "535.161.08-0ubuntu1",
+        }
+    )
+    for packages in (both, list(reversed(both))):
+        found = find(packages, kernel)
+        assert found is not None and (found.kernel_modules, found.driver_version) == (expected, "535.161.08")

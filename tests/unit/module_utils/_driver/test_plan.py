@@ -17,7 +17,9 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as dri
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import DEFAULT_PATH, OPTION
+from ansible_collections.t9k.gpu.plugins.module_utils._linux import systemd_unit
 from ansible_collections.t9k.gpu.plugins.module_utils._linux.modprobe import Setting
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.fabric import Fabric
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
@@ -124,21 +126,62 @@ def test_finished_node(state: NodeState, wanted: Wanted, expected: list[str]) ->
     assert names(driver_plan.plan(state, wanted, target(packages=False))) == expected
 
 
-def test_persistence_off_on_a_gpu() -> None:
-    gpus = tuple(replace(gpu, persistence_enabled=False) for gpu in FINISHED.smi.gpus)
-    steps = driver_plan.plan(changed(smi=replace(FINISHED.smi, gpus=gpus)), WANTED, target(packages=False))
-    assert names(steps) == ["persistence"]
-    assert steps[0].disturbs == driver_plan.CONTAINERS
-    assert steps[0].data == {"restart": True}
+OFF = replace(FINISHED.smi, gpus=tuple(replace(gpu, persistence_enabled=False) for gpu in FINISHED.smi.gpus))
+NO_MODE = replace(
+    UNIT, fragment=replace(UNIT.fragment, text=UNIT.fragment.text.replace("nvpd", "nvpd --no-persistence-mode"))
+)
 
 
-def test_the_daemon_is_not_restarted_between_an_installation_and_its_reboot() -> None:
-    """The library is new by then and the loaded module old: the daemon would not start."""
-    edited = replace(
-        UNIT, fragment=replace(UNIT.fragment, text=UNIT.fragment.text.replace("nvpd", "nvpd --no-persistence-mode"))
-    )
-    steps = driver_plan.plan(changed(persistenced=edited), WANTED, target("535.54.03"))
-    assert [step.data for step in steps if step.name == "persistence"] == [{"restart": False}]
+def override(text: str) -> systemd_unit.Unit:
+    """An administrator's own drop-in, which is read after ours."""
+    path = "/etc/systemd/system/nvidia-persistenced.service.d/override.conf"
+    return replace(UNIT, candidates=(systemd_unit.Source(path, f"[Service]\nExecStart=\nExecStart={text}\n"),))
+
+
+@pytest.mark.parametrize(
+    "fields", [{"smi": OFF}, {"persistenced": NO_MODE, "smi": OFF}, {"persistenced_enabled": False, "smi": OFF}]
+)
+def test_switching_persistence_on_disturbs_nobody(fields: dict[str, object]) -> None:
+    """Neither systemd's reload nor a drain is needed for it."""
+    steps = driver_plan.plan(changed(**fields), replace(WANTED, drain="always"), target(packages=False))
+    assert [(step.name, step.disturbs, step.data) for step in steps] == [("persistence", "", {"switch": True})]
+
+
+def test_nothing_is_switched_between_an_installation_and_its_reboot() -> None:
+    """The library is new by then and the loaded module old: nvidia-smi would not answer."""
+    steps = driver_plan.plan(changed(persistenced=NO_MODE, smi=OFF), WANTED, target("535.54.03"))
+    assert [step.data for step in steps if step.name == "persistence"] == [{"switch": False}]
+
+
+@pytest.mark.parametrize(("there", "expected"), [(None, []), ("[Service]\n", [driver_files.PERSISTENCE])])
+def test_our_drop_in_goes_where_persistence_is_not_wanted(there: str | None, expected: list[str]) -> None:
+    state = changed(files={**FINISHED.files, driver_files.PERSISTENCE: there})
+    steps = driver_plan.plan(state, replace(WANTED, persistence=False), target(packages=False))
+    assert [file["path"] for step in steps for file in step.data["files"]] == expected
+    assert all(file["content"] is None and not step.disturbs for step in steps for file in step.data["files"])
+
+
+@pytest.mark.parametrize(
+    ("command", "persistence", "refused"),
+    [
+        (
+            "/usr/bin/nvidia-persistenced --user admin",
+            True,
+            False,
+        ),  # an override that keeps the mode on is none of our business
+        ("/usr/bin/nvidia-persistenced --no-persistence-mode", True, True),
+        ("/usr/bin/nvidia-persistenced --no-persistence-mode", False, False),
+    ],
+)
+def test_an_administrators_own_command(command: str, persistence: bool, refused: bool) -> None:
+    wanted, state = replace(WANTED, persistence=persistence), changed(persistenced=override(command))
+    if not refused:
+        assert driver_plan.plan(state, wanted, target(packages=False)) == ()
+        return
+    with pytest.raises(
+        GpuError, match=r"override.conf.*take --no-persistence-mode away there, or set driver_persistence"
+    ):
+        driver_plan.plan(state, wanted, target(packages=False))
 
 
 @pytest.mark.parametrize(

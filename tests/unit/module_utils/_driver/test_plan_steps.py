@@ -17,7 +17,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Packag
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as driver_plan
-from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import CONTAINERS, EVERYTHING, GPU_WORK, Target
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import EVERYTHING, GPU_WORK, Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import DEFAULT_PATH, OPTION
@@ -104,7 +104,7 @@ STEPS: list[tuple[str, NodeState, Wanted, Target | None, Step]] = [
     ("an installation", BARE, WANTED, target(V535, coming=True, transaction=MOVES),
      Step("install", "driver none installed, 535.54.03 wanted", GPU_WORK,
           {"packages": list(PLAN.install), "apt_get": install_arguments(PLAN.arguments(())), "local": False,
-           "release": [], "releases_kernels": False, "transaction": MOVES.to_dict()})),
+           "release": [], "releases_kernels": False, "keep": None, "transaction": MOVES.to_dict()})),
     ("another driver, and packages that leave", FINISHED, WANTED, target(V535, coming=True, leaving=("a", "b")),
      Step("install", "driver 525.147.05 installed, 535.54.03 wanted", GPU_WORK,
           {"apt_get": install_arguments(PLAN.arguments(("a", "b"))), "release": ["a", "b"]})),
@@ -140,14 +140,14 @@ STEPS: list[tuple[str, NodeState, Wanted, Target | None, Step]] = [
      changed(files(), gsp_facts=replace(FINISHED.gsp_facts, settings=(KEPT,), architectures=("Hopper",))), WANTED,
      target("550.54.14"), Step("gsp", "GSP stays as the driver has it: GPUs of architecture Hopper", "", {"mode": "auto"})),
     ("a vendor's unit that is to come", BARE, WANTED, target(coming=True, vendor_persistence_off=True),
-     Step("persistence", "the vendor's unit will start with --no-persistence-mode", CONTAINERS, {"restart": False})),
+     Step("persistence", "the vendor's unit will start with --no-persistence-mode", "", {"switch": False})),
     ("a vendor's unit that is there", changed(persistenced=OFF), WANTED, target(),
      Step("persistence", "without this drop-in the command is /usr/bin/nvidia-persistenced --user nvpd --no-persistence-mode",
-          CONTAINERS, {"restart": True})),
+          "", {"switch": False})),
     ("a daemon that is not enabled", changed(persistenced_enabled=False), WANTED, target(),
-     Step("persistence", "nvidia-persistenced.service is not enabled", "", {"restart": True})),
+     Step("persistence", "nvidia-persistenced.service is not enabled", "", {"switch": False})),
     ("persistence off on a GPU", gpu(persistence_enabled=False), WANTED, target(),
-     Step("persistence", "persistence mode is off on a GPU", CONTAINERS, {"restart": True})),
+     Step("persistence", "persistence mode is off on a GPU", "", {"switch": True})),
     ("options that change", system(BARE, initramfs_releases=RELEASES), WANTED, target(),
      Step("initramfs", "module options changed", "", {"kernel_releases": list(RELEASES)})),
     ("options that changed", changed(system(initramfs_releases=RELEASES), modprobe_mtime=3000.0), WANTED, target(),

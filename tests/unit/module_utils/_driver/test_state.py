@@ -114,6 +114,8 @@ def test_secure_boot_is_the_fifth_byte(debian: Tree, content: bytes, expected: b
         ("/var/lib/shim-signed/mok/MOK.der", "machine_owner_key"),
         ("/var/lib/dkms/mok.pub", "machine_owner_key"),
         ("/var/lib/kubelet/config.yaml", "kubelet"),
+        ("/var/lib/k0s/kubelet/pki/x", "kubelet"),
+        ("/var/snap/microk8s/common/var/lib/kubelet/pods/x", "kubelet"),
     ],
 )
 def test_one_file_one_fact(debian: Tree, path: str, fact: str) -> None:

@@ -14,11 +14,9 @@ from role_tables import role_support
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Result
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import (
-    Available,
     Catalogue,
     Move,
     Transaction,
-    make_catalogue,
 )
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.preview import stanza
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry
@@ -320,25 +318,34 @@ def test_the_driver_of_the_tests_is_what_it_seems() -> None:
 
 
 @pytest.mark.parametrize(
-    ("origins", "said"),
+    ("rollback", "on_offer", "warned", "refused"),
     [
-        (("http://mirror.internal/ubuntu jammy-updates/restricted amd64 Packages", "/var/lib/dpkg/status"), False),
-        (("/var/lib/dpkg/status",), True),  # installed, and nowhere else any more
-        ((), True),
+        ("auto", True, False, False),
+        ("auto", False, True, False),
+        ("required", True, False, False),
+        ("required", False, False, True),
+        ("never", False, False, False),
     ],
 )
-def test_a_driver_that_cannot_be_gone_back_to(origins: tuple[str, ...], said: bool) -> None:
-    state = finished_node("525.105.17")
-    entries = [Available(p.name, str(p.version), origins=origins) for p in state.packages]
-    notes = list(driver_target._no_way_back(state, make_catalogue(entries)))
-    assert bool(notes) is said
-    assert all("525.105.17 is no longer on offer" in note for note in notes)
-    assert list(driver_target._no_way_back(bare_node(), make_catalogue([]))) == []
-
-
-def test_no_way_back_is_said_before_anything_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The installed driver is not among what apt offers here, so the plan must warn."""
+def test_a_driver_that_cannot_be_gone_back_to(
+    monkeypatch: pytest.MonkeyPatch, rollback: str, on_offer: bool, warned: bool, refused: bool
+) -> None:
+    """What the change removes must be had again from apt's cache or its sources, else it is said, or refused, beforehand."""
     Apt(monkeypatch, "535.54.03")
-    target = driver_target.resolve(never, aged(FINISHED, FRESH), Wanted(branch="535"), SUPPORTED)
+    gone = Transaction(remove=(Move("nvidia-utils-525-server", f"{V525}-0ubuntu1", None),))
+    monkeypatch.setattr(driver_target.debian_apt, "transaction", lambda *_: gone)
+    name = f"nvidia-utils-525-server_{V525}-0ubuntu1_amd64.deb"
+
+    def run(argv: list[str], timeout_s: int | None = None, stdin: str | None = None) -> Result:
+        assert argv == ["apt-get", "--print-uris", "-qq", "download", f"nvidia-utils-525-server:amd64={V525}-0ubuntu1"]
+        uri = f"'http://mirror.internal/{name}' {name} 5 SHA256:ab\n"
+        return Result(tuple(argv), 0 if on_offer else 100, uri if on_offer else "", "")
+
+    target = driver_target.resolve(
+        run, aged(FINISHED, FRESH), Wanted(branch="535", source=Source("local"), rollback=rollback), SUPPORTED
+    )
     assert target.packages is not None
-    assert [note for note in target.packages.warnings if "could not be rolled back" in note]
+    assert any("could not be rolled back to driver 525.147.05" in note for note in target.packages.warnings) is warned
+    assert (
+        any("the packages of driver 525.147.05, to go back to" in fault for fault in target.packages.faults) is refused
+    )
