@@ -7,6 +7,7 @@ import io
 import re
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -248,7 +249,8 @@ def test_a_host_carries_a_day_its_snapshots_and_a_later_day_that_apt_does_not_kn
 def test_a_signature_is_the_labs_own_and_of_these_bytes(tmp_path: Path) -> None:
     files = repository.flat({"Origin": "NVIDIA"}, [Package("demo", "1.0-1")])
     (tmp_path / "Release").write_bytes(files["Release"])
-    (tmp_path / "key").write_bytes(repository.sign(tmp_path, tmp_path / "g"))
+    with tempfile.TemporaryDirectory() as short:  # the path of the agent's socket may have 107 characters
+        (tmp_path / "key").write_bytes(repository.sign(tmp_path, Path(short) / "g"))
     subprocess.run(["gpg", "--dearmor", "--output", str(tmp_path / "ring"), str(tmp_path / "key")], check=True)
     verify = ["gpgv", "--keyring", str(tmp_path / "ring")]
     assert files["Release"].decode() in (tmp_path / "InRelease").read_text()

@@ -17,7 +17,8 @@
  *   hang                              cuInit never answers; with an address, the kernel of that GPU never ends
  *   crash                             cuInit ends the process (SIGSEGV)
  *
- * T9K_LAB_CUDA_DEVICES and T9K_LAB_CUDA_FAULT name other files, T9K_LAB_CUDA_QUICK leaves the waiting out (tests).
+ * T9K_LAB_CUDA_DEVICES and T9K_LAB_CUDA_FAULT name other files, T9K_LAB_CUDA_PROC another folder of processes,
+ * T9K_LAB_CUDA_QUICK leaves the waiting out (tests).
  */
 #define _DEFAULT_SOURCE /* not _GNU_SOURCE, with which newer compilers bind sscanf to what older hosts lack */
 #include <dlfcn.h>
@@ -117,10 +118,11 @@ static bool first_word(char *out, size_t size, const char *file) {
 }
 
 static bool manager_runs(void) {
-    char name[32];
+    char name[32], pattern[512];
     bool found = false;
     glob_t processes;
-    if (glob("/proc/[0-9]*/comm", 0, NULL, &processes)) return false;
+    snprintf(pattern, sizeof pattern, "%s/[0-9]*/comm", path("T9K_LAB_CUDA_PROC", "/proc"));
+    if (glob(pattern, 0, NULL, &processes)) return false;
     for (size_t each = 0; each < processes.gl_pathc && !found; each++)
         found = first_word(name, sizeof name, processes.gl_pathv[each]) && !strcmp(name, "nv-fabricmanage");
     globfree(&processes);
