@@ -323,50 +323,16 @@ from ansible_collections.t9k.gpu.plugins.module_utils._command import Run, runne
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import result as driver_result
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import state as driver_state
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
-from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import ARGUMENT_SPEC, Wanted
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import NODE_ARGUMENTS, Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._fleet import history as driver_history
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import holders
 
-SOURCE = {
-    "kind": {"type": "str", "choices": ["distribution", "cuda", "mirror", "local"], "default": "distribution"},
-    "uris": {"type": "list", "elements": "str"},
-    "suites": {"type": "list", "elements": "str"},
-    "components": {"type": "list", "elements": "str"},
-    "signed_by": {"type": "str", "no_log": False},
-    "directory": {"type": "path"},
-}
-SOURCE_NEEDS = [
-    ("kind", "cuda", ["uris", "suites"]),
-    ("kind", "mirror", ["uris", "suites"]),
-    ("kind", "local", ["directory"]),
-]
 ARGUMENTS: dict[str, Any] = {
-    **ARGUMENT_SPEC,
-    "version": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "branch": {"type": "str"},
-    "kernel_modules": {"type": "str", "choices": ["auto", "open", "proprietary"], "default": "auto"},
-    "source": {"type": "dict", "options": SOURCE, "required_if": SOURCE_NEEDS},
-    "hold": {"type": "bool", "default": True},
-    "pin": {"type": "bool", "default": False},
-    "unattended_exclusion": {"type": "bool", "default": False},
-    "blacklist": {"type": "bool", "default": True},
-    "persistence": {"type": "bool", "default": True},
-    "gsp": {"type": "str", "choices": ["auto", "enabled", "disabled"], "default": "auto"},
-    "mig": {"type": "bool", "default": False},
-    "vgpu": {"type": "bool", "default": False},
-    "fabric_manager": {"type": "str", "choices": ["auto", "present", "absent"], "default": "auto"},
-    "may_remove": {"type": "list", "elements": "str", "default": []},
-    "reboot": {"type": "str", "choices": ["auto", "never"], "default": "auto"},
-    "drain": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
+    **NODE_ARGUMENTS,
     "supported_os": {"type": "dict", "required": True},
     "support": {"type": "dict", "default": {}},
     "smi_timeout": {"type": "int", "default": 60},
-    "gpus_expected": {"type": "int", "default": 0},
-    "busy": {"type": "str", "choices": ["refuse", "wait", "ignore"], "default": "refuse"},
-    "rollback": {"type": "str", "choices": ["auto", "required", "never"], "default": "auto"},
-    "back": {"type": "bool", "default": False},
     "after_change": {"type": "bool", "default": False},
     "ready_timeout": {"type": "int", "default": 300},
 }
@@ -375,21 +341,19 @@ ROOT = "/"
 #: Seconds between two looks.
 EVERY_S = 5
 #: What is returned of a host without a GPU.
+_LISTS = (
+    "steps",
+    "faults",
+    "warnings_found",
+    "problems",
+    "failures",
+    "known_problems",
+    "waiting_for",
+    "health",
+    "history",
+)
 NOTHING: dict[str, Any] = {
-    **{
-        name: []
-        for name in (
-            "steps",
-            "faults",
-            "warnings_found",
-            "problems",
-            "failures",
-            "known_problems",
-            "waiting_for",
-            "health",
-            "history",
-        )
-    },
+    **{name: [] for name in _LISTS},
     **dict.fromkeys(("reboot_pending", "previous", "before", "waited")),
     "mended_by_going_back": True,
 }

@@ -14,6 +14,44 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "module_build": {"type": "str", "choices": ["auto", "prebuilt", "dkms"], "default": "auto"},
     "headers": {"type": "str", "choices": ["required", "ignore"], "default": "required"},
 }
+_SOURCE: dict[str, Any] = {
+    "kind": {"type": "str", "choices": ["distribution", "cuda", "mirror", "local"], "default": "distribution"},
+    "uris": {"type": "list", "elements": "str"},
+    "suites": {"type": "list", "elements": "str"},
+    "components": {"type": "list", "elements": "str"},
+    "signed_by": {"type": "str", "no_log": False},
+    "directory": {"type": "path"},
+}
+_SOURCE_NEEDS = [
+    ("kind", "cuda", ["uris", "suites"]),
+    ("kind", "mirror", ["uris", "suites"]),
+    ("kind", "local", ["directory"]),
+]
+#: All that is wanted of a node, as ``nvidia_driver_plan`` documents it.
+NODE_ARGUMENTS: dict[str, Any] = {
+    **ARGUMENT_SPEC,
+    "version": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "branch": {"type": "str"},
+    "kernel_modules": {"type": "str", "choices": ["auto", "open", "proprietary"], "default": "auto"},
+    "source": {"type": "dict", "options": _SOURCE, "required_if": _SOURCE_NEEDS},
+    "hold": {"type": "bool", "default": True},
+    "pin": {"type": "bool", "default": False},
+    "unattended_exclusion": {"type": "bool", "default": False},
+    "blacklist": {"type": "bool", "default": True},
+    "persistence": {"type": "bool", "default": True},
+    "gsp": {"type": "str", "choices": ["auto", "enabled", "disabled"], "default": "auto"},
+    "mig": {"type": "bool", "default": False},
+    "vgpu": {"type": "bool", "default": False},
+    "fabric_manager": {"type": "str", "choices": ["auto", "present", "absent"], "default": "auto"},
+    "may_remove": {"type": "list", "elements": "str", "default": []},
+    "reboot": {"type": "str", "choices": ["auto", "never"], "default": "auto"},
+    "drain": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
+    "gpus_expected": {"type": "int", "default": 0},
+    "busy": {"type": "str", "choices": ["refuse", "wait", "ignore"], "default": "refuse"},
+    "rollback": {"type": "str", "choices": ["auto", "required", "never"], "default": "auto"},
+    "back": {"type": "bool", "default": False},
+}
 
 
 @dataclass(frozen=True)
