@@ -1,7 +1,7 @@
 """One controller of tests/slow/test_rollout_cluster.py: its own process, some nodes at a time, as forks of ansible-playbook would.
 
-Of the nodes named in ``FAILS`` the change fails and goes back, as roles/driver/tasks/rollback.yml does it; the kubelets of those in ``SILENT`` do
-not report after their boot. ``MAX_FAILURES`` is driver_max_failures.
+Of the nodes named in ``FAILS`` the change fails and goes back, as roles/driver/tasks/rollback.yml does it; the kubelets of those in
+``SILENT`` do not report after their boot. ``MAX_FAILURES`` is driver_max_failures.
 """
 
 from __future__ import annotations
