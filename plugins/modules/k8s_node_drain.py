@@ -277,7 +277,7 @@ def readmit(api: kube_connect.Api, request: Request, params: dict[str, Any], che
         node = session.readmit(api, request, params["timeout"], rules, params["proven"])
     change = Change(f"node {request.name}", f"{shut or node}\n", f"{node}\n")
     away = round(time.time() - mark.since) if mark else None
-    told = {"node": node, "pods": [], "away_s": away, "was_unproven": unproven}
+    told: dict[str, Any] = {"node": node, "pods": [], "away_s": away, "was_unproven": unproven}
     return {"changed": change.changed, "diff": change.diff, **told}
 
 

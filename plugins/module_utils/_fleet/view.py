@@ -15,7 +15,9 @@ from ansible_collections.t9k.gpu.plugins.module_utils._fleet.progress import DON
 from ansible_collections.t9k.gpu.plugins.module_utils._report.table import fit, printable, width
 
 _COLOURS = {FAILED: "31", DONE: "32", LEFT: "33", "away": "33"}
-_STEP, _CLOCK = 11, 7
+_STEP, _CLOCK, _AWAY = 11, 7, 14
+#: A name gives up no more than down to this for the time away.
+_NAME = 16
 #: Rows of a terminal that stay free for what scrolls above.
 _SPARE = 4
 
@@ -37,22 +39,32 @@ def picture(progress: Progress, now: float, columns: int, rows: int, colour: boo
     at_work.sort(key=lambda node: (node.away is None, node.away or node.since, node.name))
     room = max(1, rows - _SPARE)
     shown = at_work if len(at_work) <= room else at_work[: room - 1]
-    name = max([4, *(width(printable(node.name)) for node in shown)])
-    lines = [_row(node, now, min(name, columns - 1), columns - 1, colour) for node in shown]
+    names = _names(shown)
+    widest = max([4, *map(width, names)])
+    lines = [_row(node, name, widest, now, columns - 1, colour) for node, name in zip(shown, names)]
     if len(shown) < len(at_work):
         lines.append(_cut(f"and {len(at_work) - len(shown)} more", columns - 1))
     return [*lines, bar(progress, now, columns - 1)]
 
 
-def _row(node: Node, now: float, name: int, cells: int, colour: bool) -> str:
-    """Return name, step, time in it, time away. What there is no room for goes from the right, the name last."""
-    name = min(name, max(8, cells - 2 - _STEP - 2 - _CLOCK - 2 - 5 - _CLOCK))
-    parts = [fit(printable(node.name), name), fit(node.step, _STEP), f"{clock(now - node.since):>{_CLOCK}}"]
+def _names(nodes: Sequence[Node]) -> list[str]:
+    """Return the names, without the domain if all have the same."""
+    names = [printable(node.name) for node in nodes]
+    domains = {name.partition(".")[2] for name in names}
+    return [name.partition(".")[0] for name in names] if len(domains) == 1 else names
+
+
+def _row(node: Node, name: str, widest: int, now: float, cells: int, colour: bool) -> str:
+    """Return name, step, time in it, time away. The last goes where that leaves no room for the name."""
+    fixed = 2 + _STEP + 2 + _CLOCK
+    with_away = cells - fixed - _AWAY
+    room = with_away if with_away >= min(widest, _NAME) else cells - fixed
+    parts = [fit(name, max(4, min(widest, room))), fit(node.step, _STEP), f"{clock(now - node.since):>{_CLOCK}}"]
     text = _cut("  ".join(parts), cells)
-    away = f"  away {clock(now - node.away)}" if node.away is not None else ""
-    if width(text) + len(away) > cells:
-        away = ""
-    return text.rstrip() if not away else text + coloured(away, "away", colour)
+    if node.away is None or room != with_away:
+        return text.rstrip()
+    away = f"  away {clock(now - node.away)}"
+    return text + coloured(away, "away", colour) if width(text) + len(away) <= cells else text
 
 
 def bar(progress: Progress, now: float, cells: int) -> str:

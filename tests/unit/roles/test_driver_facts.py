@@ -27,3 +27,12 @@ def test_what_a_rollback_tells_of_is_kept_before_it_begins() -> None:
     told = set(USED.findall((ROLE / "tasks/history.yml").read_text()))
     assert {"__driver_cause", "__driver_failed_at"} <= told
     assert {"__driver_cause", "__driver_failed_at", "__driver_went_back"} <= kept
+
+
+def test_no_task_file_says_a_thing_twice() -> None:
+    """Of two equal keys YAML keeps the last, and a merge can leave two."""
+    for path in FILES:
+        blocks = path.read_text().split("- name: ")
+        for block in blocks:
+            kept = re.findall(r"^ +(__driver_\w+): ", block, re.MULTILINE)
+            assert len(kept) == len(set(kept)), path.name

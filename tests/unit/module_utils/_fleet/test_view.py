@@ -51,6 +51,19 @@ def test_five_hundred_nodes(columns: int, says: str) -> None:
     assert "1/503 done" in lines[-1]
 
 
+@pytest.mark.parametrize(
+    ("columns", "name", "row"),
+    [
+        (40, "gpu-rack07-{:03}.example.org", "gpu-rack07-001  install         1:39"),
+        (60, "gpu-rack07-{:03}.example.org", "gpu-rack07-001  install         1:39  away 2:29"),
+        (60, "a.rack-{}.example.org", "a.rack-1.example.org  install         1:39  away 2:29"),
+        (40, "a-very-long-name-of-a-machine-{}", "a-very-long-name…  install         1:39"),
+    ],
+)
+def test_names_are_kept_as_long_as_there_is_room(columns: int, name: str, row: str) -> None:
+    assert view.picture(fleet(3, name=name), 200.0, columns, 24, colour=False)[0] == row
+
+
 def test_who_is_away_longest_comes_first() -> None:
     lines = view.picture(fleet(5), 200.0, 80, 24, colour=False)
     assert lines[:3] == [
