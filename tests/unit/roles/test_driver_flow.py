@@ -31,7 +31,8 @@ SCENARIOS = {
     "broken": Scenario({"nvidia_driver_plan": [BROKEN, DONE], "k8s_node_drain": [DRAINED, OPEN]}, QUICK),
     "journal": Scenario({"nvidia_driver_plan": [JOURNAL, DONE], "k8s_node_drain": [DRAINED, OPEN]}, QUICK),
     "locked": Scenario(
-        {"nvidia_driver_plan": [CHANGE], "command": [failed("E: Could not get lock")]}, {**QUICK, "driver_rollback": False}
+        {"nvidia_driver_plan": [CHANGE], "command": [failed("E: Could not get lock")]},
+        {**QUICK, "driver_rollback": False},
     ),
     "not-drained-then-broken": Scenario(
         {
