@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._command import Result
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import keep
 from tests.lab.archive.deb import Package, build
 
-pytestmark = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="needs dpkg-deb")
+pytestmark = pytest.mark.needs("dpkg-deb")
 SPEC = "libgpu1:amd64=1:2.0-1"
 FILE = "libgpu1_1%3a2.0-1_amd64.deb"
 FOLDER = "/kept"
