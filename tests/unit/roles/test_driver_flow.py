@@ -25,10 +25,15 @@ CONFIGURE = "dpkg --configure --pending --force-confdef --force-confold"
 IN_AGAIN = "k8s_node_drain uncordoned"
 
 SCENARIOS = {
-    "good": Scenario({"nvidia_driver_plan": [CHANGE, DONE], "k8s_node_drain": [DRAINED, OPEN]}, QUICK),
+    "good": Scenario(
+        {"nvidia_driver_plan": [CHANGE, DONE], "k8s_node_drain": [DRAINED, OPEN]}, {**QUICK, "driver_rollback": True}
+    ),
     "broken": Scenario({"nvidia_driver_plan": [BROKEN, DONE], "k8s_node_drain": [DRAINED, OPEN]}, QUICK),
     "journal": Scenario({"nvidia_driver_plan": [JOURNAL, DONE], "k8s_node_drain": [DRAINED, OPEN]}, QUICK),
-    "locked": Scenario({"nvidia_driver_plan": [CHANGE], "command": [failed("E: Could not get lock")]}, QUICK),
+    "locked": Scenario(
+        {"nvidia_driver_plan": [CHANGE], "command": [failed("E: Could not get lock")]},
+        {**QUICK, "driver_rollback": False},
+    ),
     "not-drained-then-broken": Scenario(
         {
             "nvidia_driver_plan": [CHANGE, CHANGE, WAY_BACK, DONE],
@@ -100,6 +105,7 @@ def test_a_way_back_that_is_required_is_asked_for(told: dict[str, Told]) -> None
     assert (asked[0]["rollback"], asked[1]["required"], asked[1]["name"]) == ("required", True, ["x:amd64=1"])
     good = dict(told["good"].calls)
     assert (good["nvidia_driver_plan"]["rollback"], good["apt_keep"]["required"]) == ("auto", False)
+    assert dict(told["locked"].calls)["nvidia_driver_plan"]["rollback"] == "never"  # a boolean, as it was before
 
 
 def test_a_run_does_not_install_what_it_cannot_reboot_for(told: dict[str, Told]) -> None:
