@@ -37,6 +37,11 @@ options:
       - With O(state=held) at least one such package must be installed.
     type: bool
     default: false
+  kernels:
+    description: With O(nvidia=true), hold the running kernel and its metapackages also where dkms builds the modules.
+    type: bool
+    default: false
+    version_added: 0.2.0
   state:
     description:
       - V(held) sets the packages on hold, V(unheld) releases them.
@@ -155,7 +160,8 @@ if TYPE_CHECKING:
 
 def patterns(params: dict[str, Any], packages: tuple[Package, ...]) -> list[str]:
     """What was named, with the installed driver where it was asked for."""
-    driver = list(hold_set(packages, params["kernel_release"] or os.uname().release)) if params["nvidia"] else []
+    release = params["kernel_release"] or os.uname().release
+    driver = list(hold_set(packages, release, params["kernels"])) if params["nvidia"] else []
     if params["nvidia"] and params["state"] == "unheld":
         driver += [p.label for p in packages if p.held and names.is_driver(p.name)]
     if params["nvidia"] and params["state"] == "held" and not driver:
@@ -197,6 +203,7 @@ def main() -> None:
                 "aliases": ["names", "package", "packages"],
             },
             "nvidia": {"type": "bool", "default": False},
+            "kernels": {"type": "bool", "default": False},
             "state": {"type": "str", "choices": ["held", "unheld"], "default": "held"},
             "exclusive": {"type": "bool", "default": False},
             "lock_timeout": {"type": "int", "default": 60},

@@ -116,6 +116,9 @@ plan:
     module_build:
       description: V(prebuilt) or V(dkms).
       type: str
+    kernel_release:
+      description: The kernel that pre-built modules are for.
+      type: str
     warnings:
       description: What a person should know though it stops nothing, such as a transitional package.
       type: list

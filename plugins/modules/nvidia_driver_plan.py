@@ -44,6 +44,15 @@ options:
     type: str
     choices: [auto, open, proprietary]
     default: auto
+  kernel:
+    description:
+      - V(hold) takes the modules for the running kernel and leaves the kernel where it is.
+      - V(follow) takes the metapackage of modules, and moves kernel, modules and driver together, within the branch, in one
+        transaction of apt. With dkms the metapackage of headers comes along. apt is then asked on every run.
+    type: str
+    choices: [hold, follow]
+    default: hold
+    version_added: 0.2.0
   source:
     description: Where packages come from.
     type: dict

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import dpkg
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import parse_relations
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as driver_versions
@@ -66,16 +67,17 @@ def flavour(driver: InstalledDriver, os_id: str, source_kind: str) -> str | None
     return "server" if driver.server else "desktop"
 
 
-def hold_set(packages: Iterable[Package], kernel_release: str) -> tuple[str, ...]:
+def hold_set(packages: Iterable[Package], kernel_release: str, kernels: bool = False) -> tuple[str, ...]:
     """Return what must be held so that no part of the installed driver moves alone, as dpkg's labels.
 
     Where the kernel modules are pre-built, a new kernel would come without them: then the kernel they are for, the
-    running one, and the metapackages that would bring the next one belong to the set.
+    running one, and the metapackages that would bring the next one belong to the set. ``kernels``: with dkms too, since the
+    kernel moves with the driver only.
     """
     present = [p for p in packages if p.present]
     chosen = {p.label for p in present if names.is_driver(p.name)}
     prebuilt = [match for match in (names.FOR_KERNEL.fullmatch(p.name) for p in present) if match]
-    if prebuilt:
+    if prebuilt or kernels:
         releases = {kernel_release, *(match["release"] for match in prebuilt if match["release"])}
         chosen |= dpkg.kernel_packages(present, releases, aside=names.is_driver)
     return tuple(sorted(chosen))
@@ -86,7 +88,8 @@ def leaving(packages: Iterable[Package], staying: Iterable[str], version: str) -
 
     apt removes what conflicts by itself, but not what is held, so these are named: other branches by the number in their
     names, the metapackages and modules of another set, and what is of the former driver's version and has no successor
-    in the set, since names may lose the branch, and a set its graphics.
+    in the set, since names may lose the branch, and a set its graphics. Modules of another driver would not fit the libraries,
+    whichever kernel they are for, and what leads to them wants them at one version.
     """
     there, kept = [package for package in packages if package.present], set(staying)
     branches = {match[1] for name in kept for match in [names.BRANCH.search(name)] if match}
@@ -101,11 +104,22 @@ def leaving(packages: Iterable[Package], staying: Iterable[str], version: str) -
         # The same modules for another kernel stay: it may be booted again.
         other_prebuilt = _but_its_kernel(package.name) not in (None, *prebuilt)
         own = driver_versions.driver_version(package.version)
-        left_behind = former is not None and own == former.driver_version != version
-        return other_branch or other_set or other_prebuilt or left_behind or bool(names.DKMS.match(package.name))
+        moved = former is not None and former.driver_version != version
+        left_behind = moved and former is not None and own == former.driver_version
+        leads = names.LEADS_TO_PREBUILT.fullmatch(package.name) is not None
+        useless = moved and (leads or _of_other_driver(package, version))
+        return any((other_branch, other_set, other_prebuilt, left_behind, useless, names.DKMS.match(package.name)))
 
     candidates = (p for p in there if p.name not in kept and names.is_driver(p.name))
     return tuple(sorted(package.label for package in candidates if leaves(package)))
+
+
+def _of_other_driver(package: Package, version: str) -> bool:
+    """Tell whether it is pre-built for a driver of another version, by the lower bound on that one's common files."""
+    if not names.PREBUILT.match(package.name):
+        return False
+    bounds = [r for group in parse_relations(package.depends) for r in group if r[0].startswith(names.KERNEL_COMMON)]
+    return any(relation == ">=" and driver_versions.driver_version(at) != version for _name, relation, at in bounds)
 
 
 def _but_its_kernel(name: str) -> str | None:

@@ -10,6 +10,7 @@ No other file knows a name. Three families: Ubuntu's (``nvidia-dkms-535-server``
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Callable
 
@@ -48,6 +49,8 @@ _APT = (
     "|xserver-xorg-video-nvidia|firmware-nvidia-|cuda-drivers"
     "|linux-(modules|objects|signatures)-nvidia-(.*-)?{release}$|linux-headers-{release}$)"
 )
+#: What leads from one kernel to the next: the kernel's own metapackages and those of modules for it.
+_APT_METAPACKAGES = "^linux-((image-|headers-|modules-extra-)?{flavour}|modules-nvidia-[0-9]+(-server)?(-open)?-{flavour})$"
 #: The same as globs of apt's preferences, which the pin's version narrows to the driver.
 GLOBS = (
     "nvidia-*",
@@ -63,6 +66,8 @@ DKMS = re.compile(
     r"^nvidia(?:-tesla-\d+)?(?:-kernel|-open-kernel|-kernel-open)?-dkms(?:-(?P<branch>\d+))?(?P<server>-server)?(?P<open>-open)?$"
 )
 PREBUILT = re.compile(r"^linux-modules-nvidia-(?P<branch>\d+)(?P<server>-server)?(?P<open>-open)?-(?P<abi>\d.*)$")
+#: What leads to the modules of one kernel after another.
+LEADS_TO_PREBUILT = re.compile(r"linux-modules-nvidia-\d+(?:-server)?(?:-open)?-(?!server-|open-)[a-z].*")
 #: Everything pre-built, Debian's and Ubuntu's signatures and objects too; ``release`` where it is for one kernel.
 FOR_KERNEL = re.compile(r"linux-(?:modules|objects|signatures)-nvidia-.+?(?:-(?P<release>\d+\.\d+\.\d+-\d+-[a-z].*))?")
 #: What carries the user space library that nvidia-smi compares with the loaded module.
@@ -74,7 +79,8 @@ FABRIC_MANAGER = re.compile(r"^nvidia-fabricmanager(-\d+)?$")
 OF_KERNEL_MODULES = re.compile(
     r"^nvidia-(?:kernel-source|dkms|driver|headless|headless-no-dkms)(?:-\d+)?(?:-server)?(?P<open>-open)?$"
 )
-BRANCH = re.compile(r"-(\d{3})(?=-|$)")
+#: The number in a name that is no part of a kernel's release, such as 5.15.0-106.
+BRANCH = re.compile(r"(?<!\.\d)-(\d{3})(?=-|$)")
 #: Every name that stands for a driver, for telling which branches a source has.
 METAPACKAGE = re.compile(
     r"nvidia-(?:driver|headless|tesla)(?:-(?P<branch>\d{3}))?(?:-driver)?(?P<server>-server)?(?:-open)?"
@@ -97,9 +103,19 @@ def goes_along(name: str) -> bool:
     return is_driver(name) or bool(_COMPANION.fullmatch(name))
 
 
-def apt_pattern(kernel_release: str) -> str:
-    """Return the expression for apt that matches the driver's packages, and modules and headers of this kernel."""
-    return _APT.format(release=re.sub(r"([.+])", r"\\\1", kernel_release))
+def apt_pattern(*kernel_releases: str) -> str:
+    """Return the expression for apt that matches the driver's packages, and modules and headers of these kernels."""
+    return _APT.format(release=_any_of(kernel_releases))
+
+
+def metapackages_pattern(flavours: Sequence[str]) -> str:
+    """Return the expression for apt that matches what leads to the next kernel of these flavours."""
+    return _APT_METAPACKAGES.format(flavour=_any_of(flavours))
+
+
+def _any_of(texts: Sequence[str]) -> str:
+    escaped = [re.sub(r"([.+])", r"\\\1", text) for text in texts]
+    return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
 
 
 #: What is wanted of a driver's user space: to compute; or graphics and video too, which pods may ask for as capabilities.

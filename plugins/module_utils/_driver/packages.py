@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Available, Catalogue, make_catalogue
-from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.kernel import Line
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import follow, names
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.closure import closure
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.names import Naming
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
@@ -37,6 +38,8 @@ class Request:
     source: str = "distribution"
     fabric_manager: bool = False
     headers: str = "required"
+    kernel: str = "hold"
+    line: Line | None = None  # by which metapackages the system gets its kernels
     also: tuple[str, ...] = ()  # installed, and to move with the driver where they are on offer at its version
 
 
@@ -49,6 +52,7 @@ class PackagePlan:
     ``roots``          the names that were chosen; the others follow from dependencies
     ``driver_version`` what ``nvidia-smi`` will say
     ``faults``         why this cannot be installed yet, each a whole sentence
+    ``kernel_release`` the kernel that pre-built modules are for
     """
 
     packages: tuple[str, ...]
@@ -60,6 +64,7 @@ class PackagePlan:
     module_build: str
     warnings: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    kernel_release: str = ""
 
     def arguments(self, leaving: Iterable[str]) -> list[str]:
         """Return the packages of the one transaction, for trying it and for doing it: those that come, those that go."""
@@ -74,14 +79,18 @@ def plan(request: Request, catalogue: Catalogue) -> PackagePlan:
     """Return the package set. GpuError where the request fits nothing on offer; what a host lacks is listed in ``faults``."""
     _refuse_system(request)
     offer = _of_source(request, catalogue)
-    chosen = _driver(request, offer)
+    chosen, lead = _led(_driver(request, offer), offer)
     request, naming, driver = chosen.request, chosen.naming, chosen.entry
     roots, build, more_warnings = _kernel_modules(chosen, offer)
+    lead = lead if build == "prebuilt" else None
     faults: list[str] = []
     if request.fabric_manager:
         roots += _fabric_manager(request, offer, naming, driver, faults)
     if build == "dkms":
         roots += _headers(request, offer, faults)
+    roots += _kernel(request, offer, build, lead)
+    if request.kernel == "follow" and build == "prebuilt" and lead is None:
+        more_warnings = [*more_warnings, "the kernel stays: no metapackage of modules leads to the next one yet"]
     family = closure([*roots, *_also(request, offer, driver, roots)], offer, driver_version(driver.version) or "")
     return PackagePlan(
         packages=tuple(f"{entry.name}={entry.version}" for entry in family),
@@ -93,7 +102,44 @@ def plan(request: Request, catalogue: Catalogue) -> PackagePlan:
         module_build=build,
         warnings=(*chosen.warnings, *more_warnings),
         faults=tuple(faults),
+        kernel_release=request.kernel_release,
     )
+
+
+def _led(chosen: _Chosen, offer: Catalogue) -> tuple[_Chosen, follow.Lead | None]:
+    """Return the driver and the kernel that pre-built modules lead to, where the kernel is followed; else what was chosen."""
+    request, line, template = chosen.request, chosen.request.line, chosen.naming.prebuilt
+    if request.kernel != "follow" or line is None or template is None or request.module_build == "dkms":
+        return chosen, None
+    metas = (_fill(template, replace(request, kernel_release=flavour)) for flavour in line.flavours)
+    lead = follow.lead(offer, metas, request.kernel_release)
+    if lead is None:
+        return chosen, None
+    asked = request.version
+    if asked and lead.version not in (asked, driver_version(asked)):
+        raise GpuError(
+            f"driver {asked}, and the kernel followed",
+            f"{lead.metapackage.name} leads to kernel {lead.release} with modules of {lead.version}",
+            "apt's metadata",
+            "leave driver_version empty, so that both move together, or set driver_kernel to hold",
+        )
+    found = _driver(replace(request, version=asked or lead.version), offer)
+    return replace(found, request=replace(found.request, kernel_release=lead.release), warnings=chosen.warnings), lead
+
+
+def _kernel(
+    request: Request, offer: Catalogue, build: str, lead: follow.Lead | None
+) -> Iterator[Available]:
+    """Yield what makes the next kernel come with its modules: headers for dkms; the kernel itself where it is followed."""
+    if request.line is None:
+        return
+    follows, release = request.kernel == "follow", lead.release if lead else None
+    if build == "dkms" and request.headers == "required":
+        yield from follow.headers(offer, request.line, release, follows)
+    if lead is not None:
+        yield lead.metapackage
+    if follows and (lead is not None or build == "dkms"):
+        yield from follow.kernels(offer, request.line, release)
 
 
 def _also(request: Request, offer: Catalogue, driver: Available, roots: list[Available]) -> Iterator[Available]:
@@ -258,8 +304,7 @@ def _is_of(module: Available, version: str) -> bool:
     Their own version is the kernel's. The driver's is the lower bound on the common files: the upper bound that older
     uploads had beside it is gone (linux-restricted-modules takes it away for the media), so apt would install any older one.
     """
-    bounds = [r for group in module.depends for r in group if r[0].startswith(names.KERNEL_COMMON)]
-    return any(relation == ">=" and driver_version(bound) == version for _name, relation, bound in bounds)
+    return follow.prebuilt_version(module) == version
 
 
 def _without_dkms(

@@ -49,6 +49,7 @@ class Target:
     gaps: tuple[str, ...] = ()  # what the installed driver of this version lacks
     transaction: Transaction = field(default_factory=Transaction)
     source: Entry | None = None  # what must stand in the collection's own apt source file
+    warnings: tuple[str, ...] = ()  # where the packages are right already
     vendor_persistence_off: bool = False  # the unit these packages bring starts with --no-persistence-mode
 
 
@@ -131,7 +132,9 @@ def _install(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]
     if target.packages is None:
         return
     before = state.driver.driver_version if state.driver else "none"
-    kernels = held_kernels(state) if target.packages.module_build == "dkms" else []
+    # Kernels that are followed are held anew after it: those of former runs need no hold any more.
+    let_go = target.packages.module_build == "dkms" or wanted.kernel == "follow"
+    kernels = held_kernels(state) if let_go else []
     data = {
         "packages": list(target.packages.install),
         "apt_get": install_arguments(target.packages.arguments(target.leaving)),
@@ -142,6 +145,8 @@ def _install(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]
         "transaction": target.transaction.to_dict(),
     }
     reason = f"driver {before} installed, {target.driver_version} wanted"
+    if before == target.driver_version and wanted.kernel == "follow":
+        reason = f"driver {before} stays, and the kernel moves on to {target.packages.kernel_release}"
     if target.gaps:
         more = f" and {len(target.gaps) - 3} more" if len(target.gaps) > 3 else ""
         reason = f"driver {before} is not whole: {', '.join(target.gaps[:3])}{more}"
@@ -157,13 +162,14 @@ def _only_adds(state: NodeState, target: Target) -> bool:
 
 
 def _hold(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
-    holding = set(driver_installed.hold_set(state.packages, state.system.kernel_release))
+    follows = wanted.kernel == "follow"
+    holding = set(driver_installed.hold_set(state.packages, state.system.kernel_release, follows))
     held = {package.label for package in state.packages if package.held}
     loose = sorted(holding - held)
     if wanted.hold and target.packages is not None:
-        yield Step("hold", f"the packages of driver {target.driver_version} must not drift", data={"state": "held"})
+        yield Step("hold", f"the packages of driver {target.driver_version} must not drift", data={"state": "held", "kernels": follows})
     elif wanted.hold and loose:
-        yield Step("hold", f"not held: {', '.join(loose)}", data={"state": "held"})
+        yield Step("hold", f"not held: {', '.join(loose)}", data={"state": "held", "kernels": follows})
     elif not wanted.hold:
         going = sorted(p.label for p in state.packages if p.held and names.is_driver(p.name)) + held_kernels(state)
         if going:
@@ -277,7 +283,16 @@ def _reboot(state: NodeState, changes: list[Step], wanted: Wanted, target: Targe
         return "the kernel module takes its options at boot"
     if not changes and rebooted_in_vain(state, wanted, target):
         return None
-    return _reboot_reason(state, gsp_verdict(state, wanted, target) if target else None)
+    reason = _reboot_reason(state, gsp_verdict(state, wanted, target) if target else None)
+    return reason or (_kernel_waits(state) if wanted.kernel == "follow" else None)
+
+
+def _kernel_waits(state: NodeState) -> str | None:
+    """Say which kernel came and has its modules, but does not run yet: an interrupted run, or a reboot left to the user."""
+    kernels, running = state.kernels, state.system.kernel_release
+    if kernels is None or kernels.next.unsure or kernels.next.release in (running, *kernels.without):
+        return None
+    return f"kernel {kernels.next.release} came with its modules, {running} runs"
 
 
 def _mark(state: NodeState, wanted: Wanted, target: Target | None) -> str:
@@ -285,6 +300,9 @@ def _mark(state: NodeState, wanted: Wanted, target: Target | None) -> str:
     if target is None:
         return f"none default {state.system.boot_id}"
     driver = f"{target.driver_version}/{target.kernel_modules}"
+    if wanted.kernel == "follow":
+        coming = target.packages.kernel_release if target.packages else state.kernels and state.kernels.next.release
+        driver = f"{driver}/{coming or state.system.kernel_release}"
     return f"{driver} {gsp_verdict(state, wanted, target).value or 'default'} {state.system.boot_id}"
 
 

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ansible_collections.t9k.gpu.plugins.module_utils._debian import kernel
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target, gsp_verdict
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
@@ -63,6 +65,31 @@ def count(state: NodeState, wanted: Wanted) -> Iterator[GpuError]:
         )
 
 
+def followed(state: NodeState, wanted: Wanted) -> Iterator[GpuError]:
+    """Refuse to follow a kernel that no metapackage brings, or that somebody else holds: others' holds are never released."""
+    if wanted.kernel != "follow":
+        return
+    running = state.system.kernel_release
+    line = kernel.line(state.packages, running)
+    if line is None:
+        yield GpuError(
+            "a metapackage that brings the next kernel, since the kernel is followed (driver_kernel)",
+            f"none is installed for kernel {running}",
+            "dpkg's status file",
+            "install it (linux-generic on Ubuntu, linux-image-amd64 on Debian), or set driver_kernel to hold",
+        )
+        return
+    ours = set((state.files[driver_files.HELD_KERNELS] or "").split())
+    theirs = sorted(p.name for p in state.packages if p.held and p.name in line.metapackages and p.name not in ours)
+    if theirs:
+        yield GpuError(
+            "a kernel that may move, since it is followed (driver_kernel)",
+            f"{', '.join(theirs)} held, and not by this collection",
+            driver_files.HELD_KERNELS,
+            f"release what may move (apt-mark unhold {' '.join(theirs)}), or set driver_kernel to hold",
+        )
+
+
 def target_faults(
     state: NodeState, wanted: Wanted, target: Target, support: Support = _NOTHING_KNOWN
 ) -> Iterator[GpuError | str]:
@@ -96,6 +123,8 @@ def removals(wanted: Wanted, transaction: Transaction) -> Iterator[GpuError]:
 def _next_kernel(state: NodeState, wanted: Wanted, target: Target) -> Iterator[GpuError]:
     """Refuse what ends in a reboot into another kernel that cannot have the module: pre-built ones come for the running kernel."""
     kernels, packages = state.kernels, target.packages
+    if packages is not None and packages.kernel_release not in ("", state.system.kernel_release):
+        return  # it comes with its kernel; which one boots then is looked at before the reboot
     if (
         kernels is None
         or packages is None

@@ -98,6 +98,7 @@ def _target(
     faults: list[GpuError | str] = [
         *driver_preflight.faults(state, supported),
         *driver_preflight.count(state, wanted),
+        *driver_preflight.followed(state, wanted),
     ]
     key = driver_preflight.os_key(state)
     if key not in supported or not state.system.as_root:
@@ -140,7 +141,8 @@ def _warnings(state: NodeState, target: driver_plan.Target | None, support: Supp
         return ()
     ended = support.ended(versions.branch(target.driver_version), date.today().strftime("%Y-%m"))
     lacking = _kernels_without(state) if target.packages is None else ()
-    return (*((ended,) if ended else ()), *lacking, *(target.packages.warnings if target.packages else ()))
+    said = (*target.warnings, *(target.packages.warnings if target.packages else ()))
+    return (*((ended,) if ended else ()), *lacking, *said)
 
 
 def _kernels_without(state: NodeState) -> tuple[str, ...]:

@@ -11,13 +11,14 @@ from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import apt as debian_apt
+from ansible_collections.t9k.gpu.plugins.module_utils._debian import kernel as debian_kernel
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import preview as debian_preview
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import sources as debian_sources
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import former as driver_former
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
-from ansible_collections.t9k.gpu.plugins.module_utils._driver import names, whole
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import follow, names, whole
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import packages as driver_packages
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import InstalledDriver
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.packages import PackagePlan
@@ -70,7 +71,7 @@ def branches(state: NodeState, wanted: Wanted, supported_os: Mapping[str, Any], 
 
 def satisfied(driver: InstalledDriver | None, state: NodeState, wanted: Wanted, branch: str, modules: str) -> bool:
     """Tell whether the installed driver is the one wanted, judged without apt."""
-    if driver is None or not driver.serves(state.system.kernel_release):
+    if driver is None or not any(driver.serves(release) for release in _kernels(state, wanted)):
         return False
     if wanted.version:
         right = versions.driver_version(wanted.version) == driver.driver_version
@@ -79,6 +80,12 @@ def satisfied(driver: InstalledDriver | None, state: NodeState, wanted: Wanted, 
     builds = wanted.module_build in ("auto", driver.module_build)
     kind = driver.kernel_modules == modules and flavour_of(driver, state, wanted) in (None, wanted.flavour)
     return right and builds and kind and _fabric_manager_right(driver, state, wanted)
+
+
+def _kernels(state: NodeState, wanted: Wanted) -> tuple[str, ...]:
+    """Return the kernels of which one must have its modules: the running one, or one that it is left for at the next boot."""
+    line = _line(state) if wanted.kernel == "follow" else None
+    return (state.system.kernel_release, *((line.release,) if line else ()))
 
 
 def flavour_of(driver: InstalledDriver, state: NodeState, wanted: Wanted) -> str | None:
@@ -102,31 +109,26 @@ def resolve(
 ) -> Target:
     """Return the driver version and, where they are not right yet, the packages that bring it."""
     tried = branches(state, wanted, supported_os, support)
-    branch, modules = tried[0], kernel_modules(state, wanted, tried[0], support)
+    modules = kernel_modules(state, wanted, tried[0], support)
     driver = state.driver
     entry = source_entry(state, wanted, supported_os)
     gaps = _gaps(state, wanted)
-    right = satisfied(driver, state, wanted, branch, modules)
-    if driver is not None and right and not gaps:
-        return Target(driver.driver_version, driver.kernel_modules, source=entry)
+    right = driver is not None and satisfied(driver, state, wanted, tried[0], modules)
+    here = Target(driver.driver_version, driver.kernel_modules, source=entry) if driver is not None else None
+    if here is not None and right and not gaps and wanted.kernel != "follow":
+        return here
     requests = [_request(state, wanted, each, kernel_modules(state, wanted, each, support)) for each in tried]
-    if driver is not None and right:
+    if driver is not None and right and gaps:
         # What is missing is mended at the version that is there: a library is no reason to move the driver.
-        requests = [replace(request, version=driver.driver_version) for request in requests]
-    local = wanted.source.kind == "local"
-    if local or (_source_in_place(state, entry) and _lists_are_fresh(state)):
-        plan, leaving, transaction = _packages(run, state, requests, wanted)
-    else:
-        with debian_preview.preview(run, entry, driver_files.SOURCES) as previewing:
-            plan, leaving, transaction = _packages(previewing, state, requests, wanted)
-    if (
-        driver is not None
-        and not wanted.version
-        and not gaps
-        and satisfied(driver, state, wanted, plan.branch, modules)
-    ):
-        # the branch asked for only leads to the installed one, which is held and moves for a version asked for
-        return Target(driver.driver_version, driver.kernel_modules, source=entry)
+        requests = [replace(request, version=driver.driver_version, kernel="hold") for request in requests]
+    try:
+        plan, leaving, transaction = _ask(run, state, requests, wanted, entry)
+    except GpuError as why:
+        if here is None or not right or gaps:
+            raise
+        return replace(here, warnings=(f"Nothing is followed yet, and the node stays as it is. {why}",))
+    if here is not None and not wanted.version and not gaps and _leads_back(state, wanted, plan, right):
+        return here if wanted.kernel != "follow" else replace(here, warnings=plan.warnings)
     return Target(
         driver_version=plan.driver_version,
         kernel_modules=plan.kernel_modules,
@@ -139,6 +141,31 @@ def resolve(
     )
 
 
+def _ask(
+    run: Run,
+    state: NodeState,
+    requests: Sequence[driver_packages.Request],
+    wanted: Wanted,
+    entry: debian_sources.Entry | None,
+) -> tuple[PackagePlan, tuple[str, ...], Transaction]:
+    """Ask the node's own apt where it sees what the plan is about, else a private one."""
+    if wanted.source.kind == "local" or (_source_in_place(state, entry) and _lists_are_fresh(state)):
+        return _packages(run, state, requests, wanted)
+    with debian_preview.preview(run, entry, driver_files.SOURCES) as previewing:
+        return _packages(previewing, state, requests, wanted)
+
+
+def _leads_back(state: NodeState, wanted: Wanted, plan: PackagePlan, right: bool) -> bool:
+    """Tell whether the plan is none: the branch asked for only leads to the installed one, which is held and moves for a version
+    asked for; or, where the kernel is followed, the installed branch leads to another, which nobody asked for."""
+    driver = state.driver
+    if driver is None:
+        return False
+    if wanted.kernel == "follow" and right:
+        return plan.branch != driver.branch
+    return satisfied(driver, state, wanted, plan.branch, plan.kernel_modules)
+
+
 def _gaps(state: NodeState, wanted: Wanted) -> tuple[str, ...]:
     asked = whole.Asked(state.system.os_id, wanted.flavour, wanted.libraries, state.system.kernel_release)
     return whole.gaps(state.packages, state.driver, asked) if state.driver is not None else ()
@@ -148,7 +175,7 @@ def _packages(
     run: Run, state: NodeState, requests: Sequence[driver_packages.Request], wanted: Wanted
 ) -> tuple[PackagePlan, tuple[str, ...], Transaction]:
     """Return the plan, what must go for it, and what apt says that does: conflicts show here, before anything changes."""
-    offer = debian_apt.catalogue(run, names.apt_pattern(state.system.kernel_release))
+    offer = debian_apt.catalogue(run, _pattern(run, state, wanted))
     if wanted.source.kind == "local":
         offer = debian_apt.local_catalogue(run, wanted.source.directory or "", offer)
     plan = _first_on_offer(requests, offer)
@@ -158,6 +185,20 @@ def _packages(
         return plan, leaving, Transaction()
     moves = debian_apt.transaction(run, plan.arguments(leaving))
     return _with_way_back(run, state, plan, moves, wanted), leaving, moves
+
+
+def _pattern(run: Run, state: NodeState, wanted: Wanted) -> str:
+    """Return what apt is asked for; kernels have their releases in their names, so those that are led to are found first."""
+    running, line = state.system.kernel_release, _line(state)
+    if line is None:
+        return names.apt_pattern(running)
+    metapackages = names.metapackages_pattern(line.flavours)
+    found = follow.releases(debian_apt.catalogue(run, metapackages)) if wanted.kernel == "follow" else ()
+    return f"{names.apt_pattern(*dict.fromkeys((running, *found)))}|{metapackages}"
+
+
+def _line(state: NodeState) -> debian_kernel.Line | None:
+    return debian_kernel.line(state.packages, state.system.kernel_release)
 
 
 def _first_on_offer(requests: Sequence[driver_packages.Request], offer: debian_apt.Catalogue) -> PackagePlan:
@@ -210,6 +251,8 @@ def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> dri
         source=wanted.source.kind,
         fabric_manager=wants_fabric_manager(state, wanted),
         headers=wanted.headers,
+        kernel=wanted.kernel,
+        line=_line(state),
         also=_moving(state),
     )
 

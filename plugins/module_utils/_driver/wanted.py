@@ -34,6 +34,7 @@ NODE_ARGUMENTS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "branch": {"type": "str"},
     "kernel_modules": {"type": "str", "choices": ["auto", "open", "proprietary"], "default": "auto"},
+    "kernel": {"type": "str", "choices": ["hold", "follow"], "default": "hold"},
     "source": {"type": "dict", "options": _SOURCE, "required_if": _SOURCE_NEEDS},
     "hold": {"type": "bool", "default": True},
     "pin": {"type": "bool", "default": False},
@@ -77,6 +78,7 @@ class Wanted:
     libraries: str = "graphics"
     kernel_modules: str = "auto"
     module_build: str = "auto"
+    kernel: str = "hold"
     source: Source = Source()
     hold: bool = True
     pin: bool = False

@@ -26,14 +26,18 @@ class PrivateApt:
         for each in ("state/lists/partial", "cache/archives/partial"):
             (folder / each).mkdir(parents=True, exist_ok=True)
         self._sources: list[str] = []
-        held = set(held)
-        rows = [_status(package, "hold" if package.name in held else "install") for package in installed]
-        (folder / "status").write_text("".join(rows))
+        self.has(installed, held)
         (folder / "apt.conf").write_text(
             f'Dir::State "{folder}/state"; Dir::State::status "{folder}/status"; Dir::Cache "{folder}/cache";'
             f' Dir::Etc::sourcelist "{folder}/sources.list"; Dir::Etc::sourceparts "/dev/null"; APT::Sandbox::User "root";'
             f' Dir::Etc::preferences "{folder}/preferences"; Dir::Etc::preferencesparts "/dev/null"; APT::Architecture "amd64";'
         )
+
+    def has(self, installed: Iterable[Package], held: Iterable[str] = ()) -> None:
+        """Let this be what is installed from now on."""
+        names = set(held)
+        rows = [_status(package, "hold" if package.name in names else "install") for package in installed]
+        (self.folder / "status").write_text("".join(rows))
 
     def archive(self, series: str, found: Mapping[str, list[Package]]) -> PrivateApt:
         """Let Ubuntu's archive be this moment of it."""
