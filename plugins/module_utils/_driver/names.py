@@ -50,7 +50,9 @@ _APT = (
     "|linux-(modules|objects|signatures)-nvidia-(.*-)?{release}$|linux-headers-{release}$)"
 )
 #: What leads from one kernel to the next: the kernel's own metapackages and those of modules for it.
-_APT_METAPACKAGES = "^linux-((image-|headers-|modules-extra-)?{flavour}|modules-nvidia-[0-9]+(-server)?(-open)?-{flavour})$"
+_APT_METAPACKAGES = (
+    "^linux-((image-|headers-|modules-extra-)?{flavour}|modules-nvidia-[0-9]+(-server)?(-open)?-{flavour})$"
+)
 #: The same as globs of apt's preferences, which the pin's version narrows to the driver.
 GLOBS = (
     "nvidia-*",

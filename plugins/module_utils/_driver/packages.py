@@ -127,9 +127,7 @@ def _led(chosen: _Chosen, offer: Catalogue) -> tuple[_Chosen, follow.Lead | None
     return replace(found, request=replace(found.request, kernel_release=lead.release), warnings=chosen.warnings), lead
 
 
-def _kernel(
-    request: Request, offer: Catalogue, build: str, lead: follow.Lead | None
-) -> Iterator[Available]:
+def _kernel(request: Request, offer: Catalogue, build: str, lead: follow.Lead | None) -> Iterator[Available]:
     """Yield what makes the next kernel come with its modules: headers for dkms; the kernel itself where it is followed."""
     if request.line is None:
         return

@@ -167,7 +167,11 @@ def _hold(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
     held = {package.label for package in state.packages if package.held}
     loose = sorted(holding - held)
     if wanted.hold and target.packages is not None:
-        yield Step("hold", f"the packages of driver {target.driver_version} must not drift", data={"state": "held", "kernels": follows})
+        yield Step(
+            "hold",
+            f"the packages of driver {target.driver_version} must not drift",
+            data={"state": "held", "kernels": follows},
+        )
     elif wanted.hold and loose:
         yield Step("hold", f"not held: {', '.join(loose)}", data={"state": "held", "kernels": follows})
     elif not wanted.hold:

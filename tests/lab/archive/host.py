@@ -9,6 +9,7 @@ host to itself over http (``lab-archive.service``), not configured.
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 from tests.lab.archive import cuda, repository, table, ubuntu
@@ -22,11 +23,13 @@ CUDA = {"before": "2025-11-30", "after": "2026-06-01"}
 CUDA_PATH = "compute/cuda/repos/ubuntu2204/x86_64"
 #: The ABI that the machine's own kernel stands in for: its packages are the best documented ones of the table.
 STANDS_FOR = "5.15.0-106-generic"
+#: Those uploaded after it are later than the machine's own as well, by as much: a release is what kernels are compared by.
+AFTER_IT = {"5.15.0-107-generic": 1, "5.15.0-113-generic": 7}
 
 
 def files(kernel: str) -> dict[str, bytes]:
     """Every file of all of them, by its path in the host."""
-    release, every = table.read(SERIES)["release"], ubuntu.entries(SERIES, {STANDS_FOR: kernel})
+    release, every = table.read(SERIES)["release"], ubuntu.entries(SERIES, releases(kernel))
     out: dict[str, bytes] = {"etc/apt/sources.list.d/ubuntu.sources": sources().encode()}
     for day in (TODAY, *EARLIER, LATER):
         built = repository.pockets(SERIES, release, ubuntu.moment(every, day))
@@ -35,6 +38,12 @@ def files(kernel: str) -> dict[str, bytes]:
         flat = signed(repository.flat(table.read("cuda")["release"], cuda.packages(day)))
         out.update({f"srv/cuda/{when}/{CUDA_PATH}/{path}": data for path, data in flat.items()})
     return out
+
+
+def releases(kernel: str) -> dict[str, str]:
+    """What stands for which kernel of the table: in ``6.1.0-30-amd64`` and in ``6.18.44-lab`` the last number is the one that grows."""
+    head, number, tail = re.fullmatch(r"((?:\d+\.)*(?:\d+-(?=\d))?)(\d+)(.*)", kernel).groups()  # type: ignore[union-attr]
+    return {STANDS_FOR: kernel, **{abi: f"{head}{int(number) + more}{tail}" for abi, more in AFTER_IT.items()}}
 
 
 def place(day: str) -> str:

@@ -182,10 +182,23 @@ def test_the_newest_of_nvidias_metas_takes_whatever_is_newer() -> None:
 
 
 def test_a_tests_own_kernel_stands_in_for_one_of_the_table() -> None:
-    every = ubuntu.moment(ubuntu.entries("jammy", {"5.15.0-106-generic": "6.18.5-lab"}), "2024-05-20")["updates"]
+    every = ubuntu.moment(ubuntu.entries("jammy", host.releases("6.18.5-lab")), "2024-05-20")["updates"]
     names = {package.name for package in every}
     assert {"linux-headers-6.18.5-lab", "linux-modules-nvidia-535-server-open-6.18.5-lab"} <= names
     assert not [name for name in names if name.endswith("5.15.0-106-generic")]
+
+
+@pytest.mark.parametrize(
+    ("own", "later"),
+    [
+        ("6.18.5-lab", "6.18.6-lab"),
+        ("6.1.0-30-amd64", "6.1.0-31-amd64"),
+        ("6.12.57+deb13-amd64", "6.12.58+deb13-amd64"),
+        ("5.15.0-106-generic", "5.15.0-107-generic"),
+    ],
+)
+def test_kernels_after_it_are_later(own: str, later: str) -> None:
+    assert host.releases(own)["5.15.0-107-generic"] == later
 
 
 def test_the_same_bytes_twice_and_each_where_the_index_says() -> None:

@@ -39,7 +39,6 @@ def at(day: str) -> list[Package]:
     return ubuntu.moment(ubuntu.entries("jammy"), day)["updates"]
 
 
-
 class Node:
     """A machine on Ubuntu's archive as it was on a day; what is of the driver and its kernel is held."""
 
@@ -79,7 +78,9 @@ class Node:
         return replace(bare, system=system, packages=packages, driver=find(packages), files=files)
 
     def take(self, packages: list[str]) -> None:
-        done = self.apt()(["apt-get", "-s", "install", "--allow-change-held-packages", "--no-install-recommends", *packages])
+        done = self.apt()(
+            ["apt-get", "-s", "install", "--allow-change-held-packages", "--no-install-recommends", *packages]
+        )
         assert done.ok, done.stdout + done.stderr
         found = parse_simulation(done.stdout)
         for move in found.remove:
@@ -118,11 +119,17 @@ def test_kernel_modules_and_driver_move_together_and_only_by_a_run_of_ours(node:
     assert node.unattended() == set()
     moved = node.follow()
     assert moved.packages is not None
-    assert (moved.driver_version, moved.packages.kernel_release, moved.packages.module_build) == ("535.161.08", K107, "prebuilt")
+    assert (moved.driver_version, moved.packages.kernel_release, moved.packages.module_build) == (
+        "535.161.08",
+        K107,
+        "prebuilt",
+    )
     for name in (f"linux-image-{K107}", f"linux-modules-nvidia-535-server-open-{K107}", f"linux-headers-{K107}"):
         assert name in node.installed
     assert node.installed["linux-generic"].version == node.version("linux-generic")
-    assert f"linux-modules-nvidia-535-server-open-{K106}" in node.installed  # of the same driver: it may be booted again
+    assert (
+        f"linux-modules-nvidia-535-server-open-{K106}" in node.installed
+    )  # of the same driver: it may be booted again
     assert {f"linux-image-{K106}", f"linux-image-{K107}", "linux-image-generic", META} <= node.held
 
     node.running = K107
@@ -134,7 +141,9 @@ def test_kernel_modules_and_driver_move_together_and_only_by_a_run_of_ours(node:
     own = {n: p.version for n, p in node.installed.items() if n.startswith(("libnvidia-", "nvidia-"))}
     assert {version.partition("-")[0] for version in own.values()} == {"535.183.01"}
     # those of the former driver would not fit the libraries, whichever kernel boots
-    assert {n for n in node.installed if n.startswith("linux-modules-nvidia-535-server-open-5")} == {f"linux-modules-nvidia-535-server-open-{K113}"}
+    assert {n for n in node.installed if n.startswith("linux-modules-nvidia-535-server-open-5")} == {
+        f"linux-modules-nvidia-535-server-open-{K113}"
+    }
     node.running = K113
     assert node.follow().packages is None
 
@@ -184,7 +193,9 @@ def test_the_branch_is_not_left_by_itself(node: Node) -> None:
 
 def test_a_version_that_the_modules_are_not_of(node: Node) -> None:
     node.on(NEXT_DRIVER).offers([*node.archive, *(p for p in at(NEXT_KERNEL) if "nvidia" in p.name)])
-    with pytest.raises(driver_target.GpuError, match=r"leads to kernel 5\.15\.0-113-generic with modules of 535\.183\.01"):
+    with pytest.raises(
+        driver_target.GpuError, match=r"leads to kernel 5\.15\.0-113-generic with modules of 535\.183\.01"
+    ):
         node.follow(replace(FOLLOW, version="535.161.08"))
 
 
@@ -239,28 +250,27 @@ def test_the_steps_say_so_and_let_go_of_the_kernels_of_before(node: Node) -> Non
 
 
 def package(name: str, depends: str = "", version: str = "1") -> str:
-    return f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\nDepends: {depends}\n"
+    return (
+        f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\nDepends: {depends}\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("running", "there", "expected"),
     [
-        (K106, {"linux-image-generic": f"linux-image-{K106}"}, "generic"),
-        (K106, {"linux-image-virtual": f"linux-image-{K106}"}, "virtual"),
-        ("6.5.0-35-generic", {"linux-image-generic": f"linux-image-{K106}", "linux-image-generic-hwe-22.04": "linux-image-6.5.0-41-generic"},
-         "generic-hwe-22.04"),
-        ("6.5.0-35-generic", {"linux-image-generic": f"linux-image-{K106}", "linux-image-generic-hwe-22.04": "linux-image-6.8.0-45-generic"},
-         "generic-hwe-22.04"),
-        ("5.15.0-1061-aws", {"linux-image-generic": f"linux-image-{K106}", "linux-image-aws": "linux-image-5.15.0-1061-aws"}, "aws"),
-        ("6.8.0-45-generic-64k", {"linux-image-generic": "linux-image-6.8.0-45-generic"}, None),
-        ("6.1.0-28-amd64", {"linux-image-amd64": "linux-image-6.1.0-28-amd64 (= 6.1.119-1)", "linux-image-cloud-amd64": "linux-image-6.1.0-28-cloud-amd64"},
-         "amd64"),
-        ("6.12.57+deb13-cloud-amd64", {"linux-image-cloud-amd64": "linux-image-6.12.57+deb13-cloud-amd64 (= 6.12.57-1)"}, "cloud-amd64"),
-        ("6.18.5-custom", {"linux-image-amd64": "linux-image-6.1.0-28-amd64"}, None),
+        (K106, {"generic": K106}, "generic"),
+        (K106, {"virtual": K106}, "virtual"),
+        ("6.5.0-35-generic", {"generic": K106, "generic-hwe-22.04": "6.5.0-41-generic"}, "generic-hwe-22.04"),
+        ("6.5.0-35-generic", {"generic": K106, "generic-hwe-22.04": "6.8.0-45-generic"}, "generic-hwe-22.04"),
+        ("5.15.0-1061-aws", {"generic": K106, "aws": "5.15.0-1061-aws"}, "aws"),
+        ("6.8.0-45-generic-64k", {"generic": "6.8.0-45-generic"}, None),
+        ("6.1.0-28-amd64", {"amd64": "6.1.0-28-amd64 (= 6.1.1-1)", "cloud-amd64": "6.1.0-28-cloud-amd64"}, "amd64"),
+        ("6.12.57+deb13-cloud-amd64", {"cloud-amd64": "6.12.57+deb13-cloud-amd64 (= 6.12.57-1)"}, "cloud-amd64"),
+        ("6.18.5-custom", {"amd64": "6.1.0-28-amd64"}, None),
         (K106, {}, None),
     ],
-)  # fmt: skip
+)
 def test_the_line_of_the_running_kernel(running: str, there: dict[str, str], expected: str | None) -> None:
-    packages = parse_status("\n".join(package(name, depends) for name, depends in there.items()))
-    found = kernel.line(packages, running)
+    rows = (package(f"linux-image-{name}", f"linux-image-{release}") for name, release in there.items())
+    found = kernel.line(parse_status("\n".join(rows)), running)
     assert (found and found.name) == expected
