@@ -11,6 +11,8 @@ short_description: Refuse a reboot into a kernel without the NVIDIA driver
 version_added: 0.2.0
 description:
   - Finds the kernel that boots next, and whether it has the driver's module, of the wanted version and built for it.
+  - Where Secure Boot is on, the module's signature must be by a key that is enrolled (the firmware's C(db), shim's C(MokListRT)) or that
+    the running kernel has (C(/proc/keys)).
   - GRUB's C(grub.cfg) and C(grubenv) say which kernel that is. Where they do not (another boot loader, a container), the
     newest installed kernel is looked at, RV(sure) is false, and what it lacks is a warning instead of a failure.
   - Changes nothing.
@@ -60,8 +62,18 @@ driver_module:
     kernel:
       description: The kernel that it is built for (the first word of C(vermagic)); null if C(modinfo) cannot tell.
       type: str
+    signature:
+      description: The kind of its signature, V(none) where it has none; null if C(modinfo) cannot tell.
+      type: str
+    signer:
+      description: Who signed it.
+      type: str
+    key:
+      description: The serial number of the certificate that it is signed with.
+      type: str
 warnings_found:
-  description: What could not be told, and what is wrong where RV(sure) is false.
+  description: What could not be told, what is wrong where RV(sure) is false, and other installed kernels that would boot without
+    the driver.
   type: list
   elements: str
   returned: always
@@ -71,12 +83,22 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.t9k.gpu.plugins.module_utils._command import runner
+from ansible_collections.t9k.gpu.plugins.module_utils._command import Run, runner
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import next_boot
-from ansible_collections.t9k.gpu.plugins.module_utils._linux import boot
+from ansible_collections.t9k.gpu.plugins.module_utils._linux import boot, secure_boot
 
 #: The system that is looked at; tests have another.
 ROOT = "/"
+
+
+def others(run: Run, coming: str, version: str) -> list[str]:
+    """Return what the other installed kernels would boot without: dkms builds for each, and may have failed for one."""
+    rest = (release for release in boot.installed(ROOT) if release != coming)
+    faults = (
+        next_boot.judge(boot.NextKernel(each, "if it is booted"), next_boot.module(run, each, ROOT), version)
+        for each in rest
+    )
+    return [str(fault) for fault in faults if fault]
 
 
 def main() -> None:
@@ -85,8 +107,12 @@ def main() -> None:
     )
     kernel = boot.next_kernel(os.uname().release, ROOT)
     found = next_boot.module(runner(module), kernel.release, ROOT)
-    fault = next_boot.judge(kernel, found, module.params["driver_version"])
-    notes = next_boot.unknown(kernel, found)
+    trust = secure_boot.trust(ROOT) if secure_boot.enabled(ROOT) else None
+    fault = next_boot.judge(kernel, found, module.params["driver_version"], trust)
+    notes = [
+        *next_boot.unknown(kernel, found, trust),
+        *others(runner(module), kernel.release, module.params["driver_version"]),
+    ]
     answer = {
         "kernel": kernel.release,
         "sure": kernel.unsure is None,

@@ -63,9 +63,7 @@ def packages_of(version: str, want: str) -> tuple[Package, ...]:
 def bare_node() -> NodeState:
     """An A40 and nothing of NVIDIA's."""
     packages = (Package("openssh-server", "amd64", "1:9.2p1-2", "install", "installed"),)
-    system = System(
-        "ubuntu", "22.04", "jammy", "Ubuntu 22.04", KERNEL, "the-boot", None, False, 50000, False, BUILT, BUILT
-    )
+    system = System("ubuntu", "22.04", "jammy", "Ubuntu 22.04", KERNEL, "the-boot", None, 50000, False, BUILT, BUILT)
     report = SmiReport("not_installed")
     files: dict[str, str | None] = dict.fromkeys((*driver_files.OURS, driver_files.CORDON_MARK, driver_files.BEFORE))
     facts = GspFacts(architectures=("Ampere",))

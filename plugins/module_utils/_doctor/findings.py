@@ -102,9 +102,12 @@ def _rivals(state: NodeState, seen: Seen) -> Iterator[Fault]:
 
 def _signing(state: NodeState) -> Iterator[Fault]:
     driver, system = state.driver, state.system
-    if system.secure_boot and driver and driver.module_build == "dkms" and not system.machine_owner_key:
+    lacking = "is there" if system.owner_key is None else f"is enrolled ({system.owner_key} is not)"
+    if system.secure_boot and driver and driver.module_build == "dkms" and not system.owner_key_enrolled:
+        if system.owner_key is not None and system.owner_key_enrolled is None:
+            return
         found = (
-            "Secure Boot is on, the kernel modules are built by dkms, and no machine owner key is there to sign them"
+            f"Secure Boot is on, the kernel modules are built by dkms, and no machine owner key {lacking} to sign them"
         )
         yield Fault(
             "secure_boot", ERROR, found, "use pre-built modules (driver_module_build), or enrol a key with mokutil"

@@ -10,7 +10,7 @@ from typing import Any
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._files import under
-from ansible_collections.t9k.gpu.plugins.module_utils._linux import boot
+from ansible_collections.t9k.gpu.plugins.module_utils._linux import boot, secure_boot
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.proc import MODULE_FILE
 
 _MODINFO_S = 30
@@ -18,11 +18,15 @@ _MODINFO_S = 30
 
 @dataclass(frozen=True)
 class Module:
-    """The driver's module on disk. ``version`` and ``kernel``: what it says of itself; None where modinfo cannot read it."""
+    """The driver's module on disk: what it says of itself; None where modinfo cannot read it. ``signature``: ``none``, or its kind;
+    who signed it, and with which key, only a modinfo that can read that kind tells."""
 
     path: str
     version: str | None = None
     kernel: str | None = None
+    signature: str | None = None
+    signer: str | None = None
+    key: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -52,11 +56,20 @@ def module(run: Run, release: str, root: str = "/") -> Module | None:
     shown = run(["modinfo", str(path)], timeout_s=_MODINFO_S)
     pairs = (line.partition(":") for line in shown.stdout.splitlines() if shown.ok)
     fields = {name.strip(): value.strip() for name, _colon, value in pairs}
-    return Module(str(path), fields.get("version"), fields.get("vermagic", "").partition(" ")[0] or None)
+    signature = (fields.get("sig_id") or "none") if fields else None
+    kernel = fields.get("vermagic", "").partition(" ")[0] or None
+    return Module(str(path), fields.get("version"), kernel, signature, fields.get("signer"), fields.get("sig_key"))
 
 
-def judge(kernel: boot.NextKernel, found: Module | None, version: str) -> GpuError | None:
-    """Return why the driver would not be there after the reboot; None if it would be, as far as can be told. Pure."""
+def judge(
+    kernel: boot.NextKernel, found: Module | None, version: str, trust: secure_boot.Trust | None = None
+) -> GpuError | None:
+    """Return why the driver would not be there after the reboot; None if it would be, as far as can be told. Pure.
+
+    ``trust``: whose signatures the kernel takes, where Secure Boot is on.
+    """
+    if found is not None and trust is not None and _right(kernel, found, version):
+        return _refused(kernel, found, trust)
     if found is None:
         said, where = "no module of the driver", f"/lib/modules/{kernel.release}"
     elif found.version not in (None, version):
@@ -74,9 +87,37 @@ def judge(kernel: boot.NextKernel, found: Module | None, version: str) -> GpuErr
     )
 
 
-def unknown(kernel: boot.NextKernel, found: Module | None) -> list[str]:
+def _right(kernel: boot.NextKernel, found: Module, version: str) -> bool:
+    return found.version in (None, version) and found.kernel in (None, kernel.release)
+
+
+def _refused(kernel: boot.NextKernel, found: Module, trust: secure_boot.Trust) -> GpuError | None:
+    """Return why the kernel would refuse a module that is otherwise right, since Secure Boot is on."""
+    if found.signature == "none":
+        said = "it is not signed"
+    elif trust.takes(found.signer, found.key) is False:
+        said = f"it is signed by {found.signer} with key {found.key}, which is not enrolled"
+    else:
+        return None
+    return GpuError(
+        f"a module that kernel {kernel.release} takes, since Secure Boot is on",
+        said,
+        f"{found.path}; {secure_boot.EFI} (db, MokListRT), /proc/keys",
+        "enrol the key that dkms signs with (mokutil --import, then confirm at the console while booting) and build the module anew, "
+        "or use pre-built modules (driver_module_build: prebuilt)",
+    )
+
+
+def unknown(kernel: boot.NextKernel, found: Module | None, trust: secure_boot.Trust | None = None) -> list[str]:
     """Return what could not be told, as sentences for a person. Pure."""
     notes = [f"Which kernel boots next is not sure: {kernel.unsure}."] if kernel.unsure else []
     if found is not None and found.version is None:
         notes.append(f"modinfo cannot tell the version of {found.path}.")
+    if (
+        found is not None
+        and trust is not None
+        and found.signature != "none"
+        and trust.takes(found.signer, found.key) is None
+    ):
+        notes.append(f"Secure Boot is on, and whether the kernel takes the signature of {found.path} cannot be told.")
     return notes

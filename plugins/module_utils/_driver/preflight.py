@@ -17,6 +17,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeS
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._linux import secure_boot
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as versions
 
 _NOTHING_KNOWN = Support()
@@ -154,10 +155,20 @@ def _room(state: NodeState) -> Iterator[GpuError]:
 
 
 def _signing(state: NodeState) -> Iterator[GpuError]:
-    if state.system.secure_boot and not state.system.machine_owner_key:
-        yield GpuError(
-            "a key to sign the dkms module with, since Secure Boot is on",
-            "no machine owner key",
-            "/var/lib/shim-signed/mok, /var/lib/dkms",
-            "use pre-built signed modules (driver_module_build: prebuilt), enrol a key with mokutil, or turn Secure Boot off",
-        )
+    system = state.system
+    if not system.secure_boot:
+        return
+    if system.owner_key is None:
+        found, where = "no machine owner key", " or ".join(secure_boot.OWNER_KEYS)
+    elif system.owner_key_enrolled is False:
+        found = "its key is in neither of the lists of keys that count, MokListRT and db"
+        where = f"{system.owner_key}; {secure_boot.EFI}"
+    else:
+        return
+    yield GpuError(
+        "an enrolled key to sign the dkms module with, since Secure Boot is on",
+        found,
+        where,
+        "use pre-built signed modules (driver_module_build: prebuilt); or enrol the key (mokutil --import, then confirm it at the "
+        "console while booting); or turn Secure Boot off",
+    )

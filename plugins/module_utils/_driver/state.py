@@ -20,7 +20,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed a
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import next_boot as driver_next_boot
 from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text, under
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import facts as gsp_facts
-from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe, systemd_unit
+from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe, secure_boot, systemd_unit
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import fabric as nvidia_fabric
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import pci as nvidia_pci
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import proc as nvidia_proc
@@ -34,10 +34,6 @@ _TOLD_BY = {driver_files.FORMER: driver_files.FORMER_RECORD}
 #: Where kubelets have their files: most, k3s and rke2 among them (k3s-io/k3s issue 840); k0s (docs.k0sproject.io, "k0s directories");
 #: microk8s (piraeus-operator's documentation, "Distributions").
 _KUBELETS = ("/var/lib/kubelet", "/var/lib/k0s/kubelet", "/var/snap/microk8s/common/var/lib/kubelet")
-#: Secure Boot's state as the firmware tells it (EFI global variable GUID); the fifth byte is the value.
-_SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
-#: Where shim's and dkms's tools leave the public half of a machine owner key.
-_OWNER_KEYS = ("/var/lib/shim-signed/mok/MOK.der", "/var/lib/dkms/mok.pub")
 #: The names that sysfs has for the rivals: nova_core calls itself NovaCore there.
 _RIVALS = frozenset(name.replace("_", "") for name in modprobe.RIVALS)
 _MIB = 1024 * 1024
@@ -54,7 +50,6 @@ class System:
     kernel_release: str
     boot_id: str
     secure_boot: bool | None
-    machine_owner_key: bool
     free_mib: int
     kubelet: bool
     initramfs_mtime: float | None  # of the oldest image; None: there is none
@@ -62,6 +57,8 @@ class System:
     initramfs_releases: tuple[str, ...] = ()
     as_root: bool = True
     dpkg_interrupted: bool = False
+    owner_key: str | None = None  # where the key is that dkms signs with
+    owner_key_enrolled: bool | None = None  # None: it cannot be told, or Secure Boot is off
 
 
 @dataclass(frozen=True)
@@ -137,6 +134,8 @@ def _system(root: str) -> System:
     os_release = os_release_file.read_os_release(root)
     kernel = (read_text(under(root, "/proc/sys/kernel/osrelease")) or os.uname().release).strip()
     images = _initramfs_images(root)
+    secured, owner_key = secure_boot.enabled(root), secure_boot.owner_key(root)
+    enrolled = secure_boot.enrolled(root) if secured and owner_key else None
     return System(
         os_id=os_release.get("ID", "unknown"),
         os_version=os_release.get("VERSION_ID", ""),
@@ -144,8 +143,7 @@ def _system(root: str) -> System:
         os_name=os_release.get("PRETTY_NAME", "an unknown operating system"),
         kernel_release=kernel,
         boot_id=(read_text(under(root, "/proc/sys/kernel/random/boot_id")) or "").strip(),
-        secure_boot=_secure_boot(under(root, _SECURE_BOOT)),
-        machine_owner_key=any(under(root, path).exists() for path in _OWNER_KEYS),
+        secure_boot=secured,
         free_mib=shutil.disk_usage(under(root, "/")).free // _MIB,
         kubelet=any(under(root, folder).is_dir() for folder in _KUBELETS),
         initramfs_mtime=min((path.stat().st_mtime for path in images), default=None),
@@ -153,6 +151,8 @@ def _system(root: str) -> System:
         initramfs_releases=tuple(_release(path) for path in images),
         as_root=root != "/" or os.geteuid() == 0,
         dpkg_interrupted=debian_dpkg.interrupted(root),
+        owner_key=owner_key[0] if owner_key else None,
+        owner_key_enrolled=None if enrolled is None or owner_key is None else owner_key[1] in enrolled,
     )
 
 
@@ -176,15 +176,6 @@ def _apt_lists_mtime(root: str) -> float | None:
     parts = under(root, "/etc/apt/sources.list.d")
     sources = _newest((under(root, "/etc/apt/sources.list"), *parts.glob("*.list"), *parts.glob("*.sources")))
     return None if lists is None or (sources is not None and sources > lists) else lists
-
-
-def _secure_boot(path: Path) -> bool | None:
-    """Tell whether Secure Boot is on; None where the firmware has no such variable (a BIOS machine, a container)."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    return content[4] == 1 if len(content) > 4 else None
 
 
 def _newest(paths: Iterable[Path]) -> float | None:

@@ -57,7 +57,15 @@ def unsigned(node: NodeState) -> NodeState:
 
 
 def keyed(node: NodeState) -> NodeState:
-    return replace(node, system=replace(node.system, secure_boot=True, machine_owner_key=True))
+    return replace(node, system=replace(node.system, secure_boot=True, owner_key="/k", owner_key_enrolled=True))
+
+
+def unlisted(node: NodeState) -> NodeState:
+    return replace(node, system=replace(node.system, secure_boot=True, owner_key="/k", owner_key_enrolled=False))
+
+
+def untold(node: NodeState) -> NodeState:
+    return replace(node, system=replace(node.system, secure_boot=True, owner_key="/k"))
 
 
 def excluded(node: NodeState) -> NodeState:
@@ -73,6 +81,8 @@ INTO_THE_NODE = [
     (bound, {"rivals": ("nouveau",)}, [("rival_bound", "error")]),
     (unsigned, {}, [("secure_boot", "error")]),
     (keyed, {}, []),
+    (unlisted, {}, [("secure_boot", "error")]),
+    (untold, {}, []),
 ]
 
 

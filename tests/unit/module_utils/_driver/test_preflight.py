@@ -88,16 +88,24 @@ LOCKED = {"secure_boot": True}
         (system(free_mib=2048), Wanted(), DKMS, []),
         (system(free_mib=2047), Wanted(), DKMS, ["2048 MiB free on /. Found: 2047 MiB"]),
         (system(free_mib=0), Wanted(), IN_PLACE, []),
-        (system(**LOCKED), Wanted(), DKMS, ["a key to sign"]),
+        (
+            system(**LOCKED),
+            Wanted(),
+            DKMS,
+            ["an enrolled key to sign the dkms module with, since Secure Boot is on. Found: no machine"],
+        ),
+        (system(**LOCKED, owner_key="/k.der", owner_key_enrolled=False), Wanted(), DKMS, ["MokListRT and db (/k.der;"]),
+        (system(**LOCKED, owner_key="/k.der", owner_key_enrolled=False), Wanted(), PREBUILT, []),
+        (system(**LOCKED, owner_key="/k.der"), Wanted(), DKMS, []),  # the lists cannot be read
         (system(**LOCKED), Wanted(), PREBUILT, []),
         (system(**LOCKED), Wanted(), IN_PLACE, []),
-        (system(**LOCKED, machine_owner_key=True), Wanted(), DKMS, []),
+        (system(**LOCKED, owner_key="/k.der", owner_key_enrolled=True), Wanted(), DKMS, []),
         (system(secure_boot=None), Wanted(), DKMS, []),
         (BARE, Wanted(gsp="disabled"), DKMS, []),
         (BARE, Wanted(gsp="disabled", mig=True), DKMS, ["GSP firmware disabled. Found: MIG is wanted"]),
         (BARE, Wanted(gsp="disabled"), replace(DKMS, kernel_modules="open"), ["open kernel modules"]),
         (BARE, Wanted(gsp="disabled", vgpu=True), IN_PLACE, ["vGPU"]),
-        (system(**LOCKED, free_mib=1), Wanted(gsp="disabled", mig=True), DKMS, ["MiB free", "a key to sign", "MIG"]),
+        (system(**LOCKED, free_mib=1), Wanted(gsp="disabled", mig=True), DKMS, ["MiB free", "key to sign", "MIG"]),
     ],
 )
 def test_target_faults(state: NodeState, wanted: Wanted, target: Target, expected: list[str]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
+import uuid
 from pathlib import Path
 
 import pytest
@@ -54,7 +56,7 @@ def test_bare_debian(debian: Tree) -> None:
     assert system.os_name == "Debian GNU/Linux 12 (bookworm)"
     assert (system.kernel_release, system.boot_id) == ("6.1.0-30-amd64", "the-boot")
     assert (system.secure_boot, system.initramfs_mtime, system.apt_lists_mtime) == (None, None, None)
-    assert (system.machine_owner_key, system.kubelet) == (False, False)
+    assert (system.owner_key, system.owner_key_enrolled, system.kubelet) == (None, None, False)
     assert system.free_mib > 0
     assert [gpu.device_id for gpu in state.gpus] == ["2235"]
     assert state.nvswitches == ()
@@ -109,10 +111,23 @@ def test_secure_boot_is_the_fifth_byte(debian: Tree, content: bytes, expected: b
 
 
 @pytest.mark.parametrize(
+    ("secured", "listed", "expected"),
+    [(True, b"", None), (True, b"key", True), (True, b"another", False), (False, b"key", None)],
+)
+def test_a_key_counts_once_it_is_enrolled(debian: Tree, secured: bool, listed: bytes, expected: bool | None) -> None:
+    debian.write("/var/lib/shim-signed/mok/MOK.der", b"key")
+    debian.write(SECURE_BOOT, b"\x06\x00\x00\x00" + bytes([secured]))
+    if listed:
+        head = uuid.UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072").bytes_le
+        sizes = struct.pack("<III", 28 + 16 + len(listed), 0, 16 + len(listed))
+        debian.write("/sys/firmware/efi/mok-variables/MokListRT", head + sizes + bytes(16) + listed)
+    system = read(debian).system
+    assert (system.owner_key, system.owner_key_enrolled) == ("/var/lib/shim-signed/mok/MOK.der", expected)
+
+
+@pytest.mark.parametrize(
     ("path", "fact"),
     [
-        ("/var/lib/shim-signed/mok/MOK.der", "machine_owner_key"),
-        ("/var/lib/dkms/mok.pub", "machine_owner_key"),
         ("/var/lib/kubelet/config.yaml", "kubelet"),
         ("/var/lib/k0s/kubelet/pki/x", "kubelet"),
         ("/var/snap/microk8s/common/var/lib/kubelet/pods/x", "kubelet"),
