@@ -108,6 +108,7 @@ def leaving(packages: Iterable[Package], staying: Iterable[str], version: str) -
         left_behind = moved and former is not None and own == former.driver_version
         leads = names.LEADS_TO_PREBUILT.fullmatch(package.name) is not None
         useless = moved and (leads or _of_other_driver(package, version))
+        useless = useless or package.name.startswith(names.PINNING)
         return any((other_branch, other_set, other_prebuilt, left_behind, useless, names.DKMS.match(package.name)))
 
     candidates = (p for p in there if p.name not in kept and names.is_driver(p.name))

@@ -36,7 +36,7 @@ PATTERNS = (
     r"linux-(?:modules|objects|signatures)-nvidia-.+",
     r"xserver-xorg-video-nvidia.*",
     r"firmware-nvidia(?:-tesla)?(?:-\d{3})?-gsp(?:-[\d.]+)?",
-    r"cuda-drivers.*",
+    r"cuda-drivers.*|nvidia-driver-pinning-[\d.]+",
 )
 _DRIVER = re.compile("|".join(PATTERNS))
 #: Debian's source glx-alternatives (packages.debian.org), which switches between the libraries of drivers: installed by NVIDIA's,
@@ -91,6 +91,9 @@ METAPACKAGE = re.compile(
 KERNEL_COMMON = "nvidia-kernel-common-"
 #: The driver's only package that has a version of its own on Debian.
 APART = "nvidia-persistenced"
+#: NVIDIA's means of keeping apt on a branch or a version: files of apt's preferences, of which one may be installed
+#: (docs.nvidia.com/datacenter/tesla/driver-installation-guide, "Version locking").
+PINNING = "nvidia-driver-pinning-"
 #: What tells a version in NVIDIA's repository from the distribution's of the same name.
 CUDA_ORIGIN = re.compile(r"/compute/cuda/repos/|developer\.download\.nvidia\.|/nvidia-driver-local-repo-|/cuda-repo-")
 

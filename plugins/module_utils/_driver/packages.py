@@ -89,6 +89,7 @@ def plan(request: Request, catalogue: Catalogue) -> PackagePlan:
     if build == "dkms":
         roots += _headers(request, offer, faults)
     roots += _kernel(request, offer, build, lead)
+    roots += _pinning(request, offer, driver)
     if request.kernel == "follow" and build == "prebuilt" and lead is None:
         more_warnings = [*more_warnings, "the kernel stays: no metapackage of modules leads to the next one yet"]
     family = closure([*roots, *_also(request, offer, driver, roots)], offer, driver_version(driver.version) or "")
@@ -138,6 +139,16 @@ def _kernel(request: Request, offer: Catalogue, build: str, lead: follow.Lead | 
         yield lead.metapackage
     if follows and (lead is not None or build == "dkms"):
         yield from follow.kernels(offer, request.line, release)
+
+
+def _pinning(request: Request, offer: Catalogue, driver: Available) -> list[Available]:
+    """Return NVIDIA's own pin where its repository has one: of this very version if that is installed, else of the branch.
+
+    From 590 on it alone keeps apt on a branch; one of another branch would draw what is not held back to that.
+    """
+    version = driver_version(driver.version) or ""
+    own = [name for name in (names.PINNING + version,) if name in request.also]
+    return list(offer.versions(own[0] if own else names.PINNING + request.branch))[:1]
 
 
 def _also(request: Request, offer: Catalogue, driver: Available, roots: list[Available]) -> Iterator[Available]:

@@ -46,11 +46,12 @@ class Node:
         folder = self.folder / str(self.step)
         folder.mkdir()
         apt = PrivateApt(folder, self.installed.values(), filter(is_driver, self.installed))
+        (folder / "preferences").write_text("".join(p.files.get(cuda.PIN, "") for p in self.installed.values()))
         apt.archive("jammy", {"updates": list(self.archive.values())})
         if source == "cuda":
             apt.flat(self.cuda.values())
         request = Request("ubuntu", "22.04", "jammy", self.kernel, version.partition(".")[0])
-        more = {"kernel_modules": modules, "source": source, "module_build": build}
+        more = {"kernel_modules": modules, "source": source, "module_build": build, "also": tuple(self.pins())}
         request = replace(request, version=version if "." in version else None, **more)  # type: ignore[arg-type]
         wanted = plan(request, catalogue(apt, apt_pattern(self.kernel)))
         there = parse_status((folder / "status").read_text())
@@ -99,6 +100,9 @@ class Node:
         self._become(found.transaction)
         return found.transaction
 
+    def pins(self) -> list[str]:
+        return [name for name in self.installed if name.startswith("nvidia-driver-pinning-")]
+
     def versions(self) -> set[str]:
         """Of everything that is of the driver's version."""
         own = [p.version for p in self.installed.values() if is_driver(p.name) and not p.name.startswith("linux-")]
@@ -131,6 +135,7 @@ def test_a_held_driver_moves_in_one_transaction(
         }
         assert kinds
         assert all(("-open" in name) == (modules == "open") for name in kinds), kinds
+        assert node.pins() == ([f"nvidia-driver-pinning-{version}"] if source == "cuda" else [])
         assert len(node.versions()) == 1, node.versions()
         (there,) = node.versions()
         assert there.startswith(version) or version in ("550", "590"), there
@@ -166,3 +171,26 @@ def test_the_way_back_needs_no_archive(
     there = {(p.name, p.version) for p in node.state().packages if is_driver(p.name)}
     assert there == {(p.name, p.version) for p in before.packages if is_driver(p.name)} != after
     assert [move.name for move in undone.remove if not is_driver(move.name)] == []
+
+
+@pytest.mark.parametrize(
+    ("pinned", "version", "expected"),
+    [
+        ("580", "580", "580"),
+        ("580.105.08", "580", "580.105.08"),  # somebody's choice, and it fits
+        ("580.95.05", "580", "580.95.05"),  # and it decides which driver of the branch comes
+        ("580.95.05", "580.105.08", "580"),
+        ("580", "590", "590"),
+        ("580.105.08", "595.71.05", "595"),
+    ],
+)
+def test_nvidias_own_pin_moves_along(tmp_path: Path, pinned: str, version: str, expected: str) -> None:
+    """It draws apt to its version with a priority of 1000, downgrades included."""
+    node = Node(tmp_path, TODAY)
+    node.change("cuda", "open", pinned)
+    pin = next(p for p in node.cuda.values() if p.name == f"nvidia-driver-pinning-{pinned}")
+    node.installed = {n: p for n, p in node.installed.items() if "pinning" not in n} | {pin.name: pin}
+    found = node.change("cuda", "open", version)
+    assert node.pins() == [f"nvidia-driver-pinning-{expected}"]
+    assert [move.name for move in found.remove if not is_driver(move.name)] == []
+    assert {v.partition(".")[0] for v in node.versions()} == {version.partition(".")[0]}
