@@ -168,10 +168,13 @@ def _persistence(state: NodeState, _step: Step) -> NodeState:
 
 def _sources(state: NodeState, step: Step) -> NodeState:
     """As ``deb822_repository`` writes it: a key given by address lands at a path of its own."""
-    fields = {name: tuple(step.data[name]) for name in ("uris", "suites", "components")}
-    text = stanza(Entry(**fields, signed_by="/etc/apt/keyrings/t9k-gpu-driver.asc"))
+    texts = {}
+    for entry in step.data["entries"]:
+        fields = {name: tuple(entry[name]) for name in ("uris", "suites", "components")}
+        path = f"/etc/apt/sources.list.d/{entry['name']}.sources"
+        texts[path] = stanza(Entry(**fields, signed_by="/etc/apt/keyrings/t9k-gpu-driver.asc"))
     tools = tuple(Package(name, "all", "1", "install", "installed") for name in step.data["needs"])
-    return replace(state, files={**state.files, driver_files.SOURCES: text}, packages=(*state.packages, *tools))
+    return replace(state, files={**state.files, **texts}, packages=(*state.packages, *tools))
 
 
 def _repair(state: NodeState, _step: Step) -> NodeState:

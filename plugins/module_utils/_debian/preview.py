@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,13 +27,17 @@ _HOOKS = tuple(f"APT::Update::{when}-Invoke{what}" for when in ("Pre", "Post") f
 
 
 @contextlib.contextmanager
-def preview(run: Run, extra: Entry | None, own_file: str) -> Iterator[Run]:
-    """Give a ``Run`` whose apt commands see ``extra`` in the place of ``own_file``, with lists fetched just now."""
+def preview(run: Run, extra: Mapping[str, Entry], own_files: Iterable[str]) -> Iterator[Run]:
+    """Give a ``Run`` whose apt commands see ``extra`` (by the file it stands in) and nothing else of ``own_files``, with lists
+    fetched just now."""
     with tempfile.TemporaryDirectory(prefix="t9k-gpu-apt-", dir="/var/tmp") as folder:
         place = Path(folder)
         place.chmod(0o755)  # apt fetches as the user _apt
-        extra = None if extra is None else replace(extra, signed_by=_key(run, place, extra.signed_by))
-        _lay_out(place, extra, Path(own_file).name)
+        keyed = {
+            Path(file).name: replace(entry, signed_by=_key(run, place, entry.signed_by))
+            for file, entry in extra.items()
+        }
+        _lay_out(place, keyed, tuple(Path(file).name for file in own_files))
         configuration = str(place / "apt.conf")
 
         def run_with_configuration(argv: list[str], timeout_s: int | None = None, stdin: str | None = None) -> Result:
@@ -45,13 +49,13 @@ def preview(run: Run, extra: Entry | None, own_file: str) -> Iterator[Run]:
         yield run_with_configuration
 
 
-def _lay_out(place: Path, extra: Entry | None, own_name: str) -> None:
-    _copy("/etc/apt/sources.list.d", place / "parts", leave_out=(own_name,))
+def _lay_out(place: Path, extra: Mapping[str, Entry], own_names: tuple[str, ...]) -> None:
+    _copy("/etc/apt/sources.list.d", place / "parts", leave_out=own_names)
     _copy("/var/lib/apt/lists", place / "lists", leave_out=("lock", "partial"))
     (place / "lists/partial").mkdir()
     (place / "cache/archives/partial").mkdir(parents=True)
-    if extra is not None:
-        (place / "parts" / own_name).write_text(stanza(extra), encoding="utf-8")
+    for name, entry in extra.items():
+        (place / "parts" / name).write_text(stanza(entry), encoding="utf-8")
     (place / "apt.conf").write_text(
         f'Dir::Etc::SourceParts "{place}/parts";\nDir::State::Lists "{place}/lists";\nDir::Cache "{place}/cache";\n'
         + "".join(f"#clear {hook};\n" for hook in _HOOKS),

@@ -39,11 +39,15 @@ class Entry:
             set(other.components),
         )
 
+    def stands_in(self, text: str | None) -> bool:
+        """Tell whether a deb822 file has it."""
+        return any(self.same_place(there) for there in parse(text or "", deb822=True))
 
-def read(root: str, leave_out: str) -> tuple[Entry, ...]:
-    """Return every enabled entry of ``/etc/apt`` below ``root``, but for those of the file ``leave_out``."""
-    parts = sorted(under(root, "/etc/apt/sources.list.d").glob("*"))
-    files = [under(root, "/etc/apt/sources.list"), *(p for p in parts if p != under(root, leave_out))]
+
+def read(root: str, leave_out: Iterable[str]) -> tuple[Entry, ...]:
+    """Return every enabled entry of ``/etc/apt`` below ``root``, but for those of the files ``leave_out``."""
+    parts, ours = sorted(under(root, "/etc/apt/sources.list.d").glob("*")), {under(root, path) for path in leave_out}
+    files = [under(root, "/etc/apt/sources.list"), *(part for part in parts if part not in ours)]
     return tuple(entry for path in files for entry in parse(read_text(path) or "", deb822=path.suffix == ".sources"))
 
 
@@ -86,23 +90,32 @@ def _fields(stanza: str) -> dict[str, str]:
     return fields
 
 
-def extra_components(entries: Iterable[Entry], codename: str, needed: Iterable[str]) -> Entry | None:
-    """Return the entry that adds the components the distribution's own sources lack, from the very mirror they use.
+#: The parts of a release: as it came out, and what was mended since, which may lie on another mirror.
+POCKETS = ("", "-updates", "-security")
 
-    The pockets -updates and -security count where that mirror is configured for them: the release's own has each package once and
-    for ever, and with it alone no fix of the driver would ever be seen. None if nothing lacks, or if there is no entry of this
-    release to take the mirror from.
+
+def extra_components(entries: Iterable[Entry], codename: str, needed: Iterable[str]) -> dict[str, Entry]:
+    """Return the entries that add the components the distribution's own sources lack, by the first pocket of each mirror.
+
+    Each from the very mirror that the node has that pocket from: the release's own has each package once and for ever, so
+    without -updates and -security no fix of the driver would ever be seen, and -security is often elsewhere. Empty if nothing
+    lacks, or if there is no entry of this release to take the mirror from.
     """
-    known = list(entries)
-    base = next((entry for entry in known if codename in entry.suites), None)
-    if base is None:
-        return None
-    there = {suite for entry in known if set(entry.uris) & set(base.uris) for suite in entry.suites}
-    suites = [suite for suite in (codename, f"{codename}-updates", f"{codename}-security") if suite in there]
-    lacking = {suite: tuple(name for name in needed if not _has(known, suite, name)) for suite in suites}
-    short = tuple(suite for suite in suites if lacking[suite])
-    components = tuple(dict.fromkeys(name for suite in short for name in lacking[suite]))
-    return Entry(base.uris, short, components, base.signed_by) if short else None
+    known, wanted = list(entries), list(needed)
+    found: dict[str, Entry] = {}
+    for pocket in POCKETS:
+        suite = f"{codename}{pocket}"
+        base = next((entry for entry in known if suite in entry.suites), None)
+        lacking = tuple(name for name in wanted if not _has(known, suite, name))
+        if base is None or not lacking:
+            if base is None and not pocket:
+                return {}
+            continue
+        first = next((each for each, entry in found.items() if set(entry.uris) == set(base.uris)), pocket)
+        there = found.get(first, Entry(base.uris, (), (), base.signed_by))
+        components = tuple(dict.fromkeys((*there.components, *lacking)))
+        found[first] = Entry(there.uris, (*there.suites, suite), components, there.signed_by)
+    return found
 
 
 def _has(entries: Iterable[Entry], suite: str, component: str) -> bool:

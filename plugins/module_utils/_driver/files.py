@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import POCKETS
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import DEFAULT_PATH
 from ansible_collections.t9k.gpu.plugins.module_utils._linux.modprobe import BLACKLIST_PATH
@@ -14,6 +15,8 @@ HEADER = "# Kept by the Ansible collection t9k.gpu, role driver: changes made he
 PREFERENCES = "/etc/apt/preferences.d/t9k-gpu-driver"
 UNATTENDED = "/etc/apt/apt.conf.d/52t9k-gpu-driver"
 SOURCES = "/etc/apt/sources.list.d/t9k-gpu-driver.sources"
+#: The same by pocket of the release, since a file of deb822_repository has one entry and pockets may lie on several mirrors.
+SOURCES_OF = {pocket: SOURCES.replace(".sources", f"{pocket}.sources") for pocket in POCKETS}
 #: Where ``deb822_repository`` leaves a key that was given by address.
 KEYRINGS = ("/etc/apt/keyrings/t9k-gpu-driver.asc", "/etc/apt/keyrings/t9k-gpu-driver.gpg")
 #: Written before a node is drained, taken away after it is let in again: what an interrupted run must still give back.
@@ -34,7 +37,7 @@ OURS = (
     DEFAULT_PATH,
     PREFERENCES,
     UNATTENDED,
-    SOURCES,
+    *SOURCES_OF.values(),
     *KEYRINGS,
     PERSISTENCE,
     REBOOT_MARK,

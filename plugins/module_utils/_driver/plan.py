@@ -7,12 +7,13 @@ The property the tests hold it to: once the steps of a plan are done, the next p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction, install_arguments, purge_arguments
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, parse, shown
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, shown
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import former as driver_former
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
@@ -48,7 +49,9 @@ class Target:
     leaving: tuple[str, ...] = ()  # packages of the former driver that must go
     gaps: tuple[str, ...] = ()  # what the installed driver of this version lacks
     transaction: Transaction = field(default_factory=Transaction)
-    source: Entry | None = None  # what must stand in the collection's own apt source file
+    sources: Mapping[str, Entry] = field(
+        default_factory=dict
+    )  # what must stand in the collection's own apt source files
     warnings: tuple[str, ...] = ()  # where the packages are right already
     vendor_persistence_off: bool = False  # the unit these packages bring starts with --no-persistence-mode
 
@@ -103,7 +106,7 @@ def _files(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
         modprobe.BLACKLIST_PATH: modprobe.render_blacklist() if wanted.blacklist else None,
         driver_files.PREFERENCES: driver_files.preferences(target.driver_version) if wanted.pin else None,
         driver_files.UNATTENDED: driver_files.unattended() if wanted.unattended_exclusion else None,
-        **({driver_files.SOURCES: None} if target.source is None else {}),
+        **{path: None for path in driver_files.SOURCES_OF.values() if path not in target.sources},
         **({} if wanted.persistence else {driver_files.PERSISTENCE: None}),
     }
     stale = {path: text for path, text in texts.items() if state.files[path] != text}
@@ -116,16 +119,16 @@ def _files(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
 
 
 def _source(state: NodeState, target: Target) -> Iterator[Step]:
-    if target.source is None:
+    missing = {path: entry for path, entry in target.sources.items() if not entry.stands_in(state.files[path])}
+    if not missing:
         return
-    there = parse(state.files[driver_files.SOURCES] or "", deb822=True)
-    if not any(target.source.same_place(entry) for entry in there):
-        reason = (
-            f"{driver_files.SOURCES} must add {shown(' '.join(target.source.uris))} {' '.join(target.source.suites)}"
-        )
-        missing = not any(p.name == PYTHON_DEBIAN and p.installed for p in state.packages)
-        data = {**target.source.to_dict(), "needs": [PYTHON_DEBIAN] if missing else []}
-        yield Step("sources", f"{reason}, by way of {PYTHON_DEBIAN}" if missing else reason, data=data)
+    places = "; ".join(
+        f"{path} must add {shown(' '.join(entry.uris))} {' '.join(entry.suites)}" for path, entry in missing.items()
+    )
+    tool = any(p.name == PYTHON_DEBIAN and p.installed for p in state.packages)
+    entries = [{"name": Path(path).stem, **entry.to_dict()} for path, entry in missing.items()]
+    data = {"entries": entries, "needs": [] if tool else [PYTHON_DEBIAN]}
+    yield Step("sources", places if tool else f"{places}, by way of {PYTHON_DEBIAN}", data=data)
 
 
 def _install(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:

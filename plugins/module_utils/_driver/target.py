@@ -34,19 +34,20 @@ _NOTHING_KNOWN = Support()
 LISTS_FRESH_S = 24 * 3600
 
 
-def source_entry(
+def source_entries(
     state: NodeState, wanted: Wanted, supported_os: Mapping[str, Any], root: str = "/"
-) -> debian_sources.Entry | None:
-    """Return the apt source that must stand in the collection's own file; None where the node's sources are enough."""
+) -> dict[str, debian_sources.Entry]:
+    """Return the apt sources that must stand in the collection's own files, by file; none where the node's are enough."""
     source = wanted.source
     if source.kind == "distribution":
-        needed = supported_os.get("components", ())
-        return debian_sources.extra_components(
-            debian_sources.read(root, leave_out=driver_files.SOURCES), state.system.codename, needed
-        )
+        fabric = supported_os.get("fabric_components", ()) if wants_fabric_manager(state, wanted) else ()
+        known = debian_sources.read(root, leave_out=driver_files.SOURCES_OF.values())
+        needed = [*supported_os.get("components", ()), *fabric]
+        found = debian_sources.extra_components(known, state.system.codename, needed)
+        return {driver_files.SOURCES_OF[pocket]: entry for pocket, entry in found.items()}
     if source.kind == "local":
-        return None
-    return debian_sources.Entry(source.uris, source.suites, source.components, source.signed_by)
+        return {}
+    return {driver_files.SOURCES: debian_sources.Entry(source.uris, source.suites, source.components, source.signed_by)}
 
 
 def kernel_modules(state: NodeState, wanted: Wanted, branch: str, support: Support) -> str:
@@ -111,10 +112,10 @@ def resolve(
     tried = branches(state, wanted, supported_os, support)
     modules = kernel_modules(state, wanted, tried[0], support)
     driver = state.driver
-    entry = source_entry(state, wanted, supported_os)
+    sources = source_entries(state, wanted, supported_os)
     gaps = _gaps(state, wanted)
     right = driver is not None and satisfied(driver, state, wanted, tried[0], modules)
-    here = Target(driver.driver_version, driver.kernel_modules, source=entry) if driver is not None else None
+    here = Target(driver.driver_version, driver.kernel_modules, sources=sources) if driver is not None else None
     if here is not None and right and not gaps and wanted.kernel != "follow":
         return here
     requests = [_request(state, wanted, each, kernel_modules(state, wanted, each, support)) for each in tried]
@@ -122,7 +123,7 @@ def resolve(
         # What is missing is mended at the version that is there: a library is no reason to move the driver.
         requests = [replace(request, version=driver.driver_version, kernel="hold") for request in requests]
     try:
-        plan, leaving, transaction = _ask(run, state, requests, wanted, entry)
+        plan, leaving, transaction = _ask(run, state, requests, wanted, sources)
     except GpuError as why:
         if here is None or not right or gaps:
             raise
@@ -135,7 +136,7 @@ def resolve(
         packages=None if _in_place(plan, state) and not leaving else plan,
         leaving=leaving,
         transaction=transaction,
-        source=entry,
+        sources=sources,
         gaps=gaps if driver is not None and driver.driver_version == plan.driver_version else (),
         vendor_persistence_off=bool(supported_os.get("persistence_off")),
     )
@@ -146,12 +147,12 @@ def _ask(
     state: NodeState,
     requests: Sequence[driver_packages.Request],
     wanted: Wanted,
-    entry: debian_sources.Entry | None,
+    sources: Mapping[str, debian_sources.Entry],
 ) -> tuple[PackagePlan, tuple[str, ...], Transaction]:
     """Ask the node's own apt where it sees what the plan is about, else a private one."""
-    if wanted.source.kind == "local" or (_source_in_place(state, entry) and _lists_are_fresh(state)):
+    if wanted.source.kind == "local" or (_sources_in_place(state, sources) and _lists_are_fresh(state)):
         return _packages(run, state, requests, wanted)
-    with debian_preview.preview(run, entry, driver_files.SOURCES) as previewing:
+    with debian_preview.preview(run, sources, driver_files.SOURCES_OF.values()) as previewing:
         return _packages(previewing, state, requests, wanted)
 
 
@@ -257,12 +258,12 @@ def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> dri
     )
 
 
-def _source_in_place(state: NodeState, entry: debian_sources.Entry | None) -> bool:
-    """Tell whether the collection's own file says what it must, so that the node's apt sees what the plan is about."""
-    text = state.files[driver_files.SOURCES]
-    if entry is None or text is None:
-        return entry is None and text is None
-    return any(entry.same_place(there) for there in debian_sources.parse(text, deb822=True))
+def _sources_in_place(state: NodeState, sources: Mapping[str, debian_sources.Entry]) -> bool:
+    """Tell whether the collection's own files say what they must, so that the node's apt sees what the plan is about."""
+    return all(
+        sources[path].stands_in(state.files[path]) if path in sources else state.files[path] is None
+        for path in driver_files.SOURCES_OF.values()
+    )
 
 
 def _lists_are_fresh(state: NodeState) -> bool:

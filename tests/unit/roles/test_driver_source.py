@@ -46,7 +46,7 @@ def test_a_branch_that_leads_to_the_installed_one_brings_no_upgrade(
 ) -> None:
     offered = package_plan(newer or "535.99.99")
     monkeypatch.setattr(driver_target, "_lists_are_fresh", lambda _state: True)
-    monkeypatch.setattr(driver_target, "source_entry", lambda *_arguments: None)
+    monkeypatch.setattr(driver_target, "source_entries", lambda *_arguments: {})
     monkeypatch.setattr(driver_target, "_packages", lambda *_arguments: (offered, (), Transaction()))
     target = driver_target.resolve(never, NODE, replace(WANTED, branch=branch), {})
     assert (target.driver_version, target.packages) == ((newer, offered) if newer else ("535.54.03", None))

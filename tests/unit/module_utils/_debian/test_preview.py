@@ -65,7 +65,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_lies_there(node: Path) -> None:
     run = Commands()
-    with preview(run, EXTRA, OWN):
+    with preview(run, {OWN: EXTRA}, [OWN]):
         assert run.place.parent == Path("/var/tmp")
         assert run.place.stat().st_mode & 0o777 == 0o755  # apt fetches as the user _apt
         assert (run.place / "lists/partial").is_dir()
@@ -83,7 +83,7 @@ def test_what_lies_there(node: Path) -> None:
 
 def test_without_an_entry_the_collections_own_source_is_not_seen(node: Path) -> None:
     run = Commands()
-    with preview(run, None, OWN):
+    with preview(run, {}, [OWN]):
         pass
     assert set(run.files) == {"apt.conf", "parts/debian.sources", "lists/x_InRelease"}
 
@@ -92,14 +92,14 @@ def test_a_node_without_these_folders(node: Path) -> None:
     shutil.rmtree(node / "parts")
     shutil.rmtree(node / "lists")
     run = Commands()
-    with preview(run, EXTRA, OWN):
+    with preview(run, {OWN: EXTRA}, [OWN]):
         assert (run.place / "lists/partial").is_dir()
     assert set(run.files) == {"apt.conf", "parts/t9k-gpu-driver.sources"}
 
 
 def test_only_apts_commands_see_it(node: Path) -> None:
     run = Commands()
-    with preview(run, EXTRA, OWN) as previewing:
+    with preview(run, {OWN: EXTRA}, [OWN]) as previewing:
         previewing(["apt-cache", "show", "x"], timeout_s=7)
         previewing(["dpkg", "--print-architecture"], stdin="text")
         assert run.stdin == "text"
@@ -115,7 +115,7 @@ def test_only_apts_commands_see_it(node: Path) -> None:
 def test_nothing_is_left(node: Path) -> None:
     before = sorted(path.name for path in node.rglob("*"))
     run = Commands()
-    with pytest.raises(KeyError), preview(run, EXTRA, OWN):
+    with pytest.raises(KeyError), preview(run, {OWN: EXTRA}, [OWN]):
         assert run.place.is_dir()
         raise KeyError
     assert not run.place.exists()
@@ -131,7 +131,7 @@ def test_nothing_is_left(node: Path) -> None:
 )
 def test_an_update_that_fails_is_an_error_and_leaves_nothing(node: Path, stderr: str, found: str) -> None:
     run = Commands(100, stderr)
-    with pytest.raises(GpuError) as error, preview(run, EXTRA, OWN):
+    with pytest.raises(GpuError) as error, preview(run, {OWN: EXTRA}, [OWN]):
         pytest.fail("apt has no lists")
     assert (error.value.wanted, error.value.found) == ("fresh package lists", found)
     assert not run.place.exists()
@@ -143,7 +143,7 @@ def test_apt_takes_the_configuration_and_forgets_the_hooks(node: Path) -> None:
     hooks = node / "hooks.conf"
     hooks.write_text('APT::Update::Post-Invoke {"touch /x";};\nAPT::Update::Pre-Invoke {"touch /y";};\n')
     run = Commands()
-    with preview(run, EXTRA, OWN):
+    with preview(run, {OWN: EXTRA}, [OWN]):
         argv = ["apt-config", f"--config-file={run.place}/apt.conf", "dump"]
         done = subprocess.run(argv, env={"APT_CONFIG": str(hooks)}, capture_output=True, text=True, check=True)
     assert f'dir::state::lists "{run.place}/lists";' in done.stdout.lower()

@@ -44,35 +44,39 @@ def test_what_is_written_is_what_is_read() -> None:
 NEEDED = ("contrib", "non-free")
 
 
+ELSEWHERE = Entry(("http://security.debian.org/debian-security",), ("bookworm-security",), ("main",), KEY)
+RELEASE = replace(MAIN, suites=("bookworm",))
+
+
 @pytest.mark.parametrize(
     ("entries", "expected"),
     [
-        ((MAIN,), Entry((MIRROR,), ("bookworm", "bookworm-updates"), NEEDED, KEY)),
-        ((replace(MAIN, suites=("bookworm",)),), Entry((MIRROR,), ("bookworm",), NEEDED, KEY)),
+        ((MAIN,), {"": replace(MAIN, components=NEEDED)}),
+        ((RELEASE,), {"": replace(RELEASE, components=NEEDED)}),
         (
-            (replace(MAIN, suites=("bookworm",)), Entry((MIRROR,), ("bookworm",), ("contrib",))),
-            Entry((MIRROR,), ("bookworm",), ("non-free",), KEY),
+            (RELEASE, Entry((MIRROR,), ("bookworm",), ("contrib",))),
+            {"": replace(RELEASE, components=("non-free",))},
         ),
         (  # the release has all, its updates do not
-            (
-                replace(MAIN, components=("main", *NEEDED), suites=("bookworm",)),
-                replace(MAIN, suites=("bookworm-updates",)),
-            ),
-            Entry((MIRROR,), ("bookworm-updates",), NEEDED, KEY),
+            (replace(RELEASE, components=("main", *NEEDED)), replace(MAIN, suites=("bookworm-updates",))),
+            {"-updates": replace(MAIN, suites=("bookworm-updates",), components=NEEDED)},
         ),
-        (  # another mirror is not known to have the components
-            (
-                replace(MAIN, suites=("bookworm",)),
-                Entry(("http://security.debian.org/",), ("bookworm-security",), ("main",)),
-            ),
-            Entry((MIRROR,), ("bookworm",), NEEDED, KEY),
+        (  # fixes come from another mirror
+            (MAIN, ELSEWHERE),
+            {"": replace(MAIN, components=NEEDED), "-security": replace(ELSEWHERE, components=NEEDED)},
         ),
-        ((Entry((MIRROR,), ("bookworm",), ("main", *NEEDED)),), None),
-        ((Entry((MIRROR,), ("./",), ()),), None),
-        ((), None),
+        (
+            (replace(MAIN, components=("main", *NEEDED)), ELSEWHERE),
+            {"-security": replace(ELSEWHERE, components=NEEDED)},
+        ),
+        ((replace(MAIN, components=("main", *NEEDED)), replace(ELSEWHERE, components=("main", *NEEDED))), {}),
+        ((Entry((MIRROR,), ("bookworm",), ("main", *NEEDED)),), {}),
+        ((Entry((MIRROR,), ("./",), ()),), {}),
+        ((ELSEWHERE,), {}),  # not known where the release itself is
+        ((), {}),
     ],
 )
-def test_extra_components(entries: tuple[Entry, ...], expected: Entry | None) -> None:
+def test_extra_components(entries: tuple[Entry, ...], expected: dict[str, Entry]) -> None:
     assert extra_components(entries, "bookworm", NEEDED) == expected
 
 
@@ -94,7 +98,7 @@ def test_read_leaves_the_collections_own_file_out(tmp_path: Path) -> None:
     (tmp_path / "etc/apt/sources.list").write_text(f"deb {MIRROR} bookworm main\n")
     (parts / "debian.sources").write_text(stanza(MAIN))
     (parts / "t9k-gpu-driver.sources").write_text(stanza(Entry((MIRROR,), ("bookworm",), NEEDED)))
-    assert read(str(tmp_path), leave_out=OWN) == (Entry((MIRROR,), ("bookworm",), ("main",)), MAIN)
+    assert read(str(tmp_path), leave_out=[OWN]) == (Entry((MIRROR,), ("bookworm",), ("main",)), MAIN)
 
 
 @pytest.mark.parametrize(

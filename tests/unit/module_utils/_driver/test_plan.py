@@ -339,9 +339,10 @@ def test_a_source_that_stands_is_left_alone() -> None:
 
 def test_a_reason_has_no_password_of_the_source() -> None:
     entry = Entry(("https://user:secret@mirror.example/",), ("jammy",), ("restricted",))
-    (step,) = driver_plan.plan(FINISHED, WANTED, target(packages=False, source=entry))
+    (step,) = driver_plan.plan(FINISHED, WANTED, target(packages=False, sources={driver_files.SOURCES: entry}))
     assert "https://mirror.example/" in step.reason and "secret" not in step.reason
-    assert step.data["uris"] == list(entry.uris)  # what apt needs
+    (written,) = step.data["entries"]
+    assert (written["name"], written["uris"]) == ("t9k-gpu-driver", list(entry.uris))  # what apt needs
 
 
 @pytest.mark.parametrize(("there", "needs"), [(True, []), (False, ["python3-debian"])])
@@ -349,6 +350,6 @@ def test_a_source_says_what_else_it_installs(there: bool, needs: list[str]) -> N
     tool = Package("python3-debian", "all", "0.1.49", "install", "installed")
     state = changed(packages=(*FINISHED.packages, *((tool,) if there else ())))
     entry = Entry(("https://mirror.example",), ("jammy",), ("restricted",))
-    (step,) = driver_plan.plan(state, WANTED, target(packages=False, source=entry))
+    (step,) = driver_plan.plan(state, WANTED, target(packages=False, sources={driver_files.SOURCES: entry}))
     assert (step.name, step.data["needs"]) == ("sources", needs)
     assert ("python3-debian" in step.reason) is not there

@@ -154,20 +154,41 @@ JAMMY = Entry(("http://mirror.internal/ubuntu",), ("jammy",), ("main",))
 @pytest.mark.parametrize(
     ("source", "components", "expected"),
     [
-        (Source(), ("restricted",), replace(JAMMY, components=("restricted",))),
-        (Source(), ("main",), None),
-        (Source(), (), None),
-        (Source("local", directory="/srv/debs"), ("restricted",), None),
-        (CUDA, ("restricted",), CUDA_ENTRY),
-        (Source("mirror", ("http://m/",), ("jammy",), ("restricted",)), (), Entry(("http://m/",), ("jammy",), ("restricted",))),
+        (Source(), ("restricted",), {driver_files.SOURCES: replace(JAMMY, components=("restricted",))}),
+        (Source(), ("main",), {}),
+        (Source(), (), {}),
+        (Source("local", directory="/srv/debs"), ("restricted",), {}),
+        (CUDA, ("restricted",), {driver_files.SOURCES: CUDA_ENTRY}),
+        (Source("mirror", ("http://m/",), ("jammy",), ("restricted",)), (),
+         {driver_files.SOURCES: Entry(("http://m/",), ("jammy",), ("restricted",))}),
     ],
 )  # fmt: skip
-def test_source_entry(
-    monkeypatch: pytest.MonkeyPatch, source: Source, components: tuple[str, ...], expected: Entry | None
+def test_source_entries(
+    monkeypatch: pytest.MonkeyPatch, source: Source, components: tuple[str, ...], expected: dict[str, Entry]
 ) -> None:
     monkeypatch.setattr(driver_target.debian_sources, "read", lambda _root, leave_out: (JAMMY,))
-    found = driver_target.source_entry(BARE, Wanted(source=source), {"components": components})
+    found = driver_target.source_entries(BARE, Wanted(source=source), {"components": components})
     assert found == expected
+
+
+@pytest.mark.parametrize(("switched", "expected"), [(True, ("restricted", "multiverse")), (False, ("restricted",))])
+def test_a_machine_with_a_fabric_needs_the_component_of_fabric_manager(
+    monkeypatch: pytest.MonkeyPatch, switched: bool, expected: tuple[str, ...]
+) -> None:
+    row = {"components": ["restricted"], "fabric_components": ["multiverse"]}
+    monkeypatch.setattr(driver_target.debian_sources, "read", lambda _root, leave_out: (JAMMY,))
+    state = replace(BARE, **SWITCHED) if switched else BARE  # type: ignore[arg-type]
+    assert driver_target.source_entries(state, Wanted(), row)[driver_files.SOURCES].components == expected
+
+
+def test_each_mirror_has_a_file_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    security = Entry(("http://security.internal/ubuntu",), ("jammy-security",), ("main",))
+    monkeypatch.setattr(driver_target.debian_sources, "read", lambda _root, leave_out: (JAMMY, security))
+    found = driver_target.source_entries(BARE, Wanted(), {"components": ["restricted"]})
+    assert {path.rpartition("/")[2]: entry.uris for path, entry in found.items()} == {
+        "t9k-gpu-driver.sources": JAMMY.uris,
+        "t9k-gpu-driver-security.sources": security.uris,
+    }
 
 
 class Apt:
@@ -203,8 +224,8 @@ class Apt:
         return self.offered
 
     @contextlib.contextmanager
-    def _preview(self, _run: Any, entry: Entry | None, _own_file: str) -> Iterator[Any]:
-        self.asked.append(f"preview of {entry.uris[0] if entry else 'what is there'}")
+    def _preview(self, _run: Any, entries: dict[str, Entry], _own_files: Any) -> Iterator[Any]:
+        self.asked.append(f"preview of {next(iter(entries.values())).uris[0] if entries else 'what is there'}")
         yield self.previewing
 
     @staticmethod
@@ -226,7 +247,7 @@ def test_a_node_that_has_its_driver_is_not_a_matter_for_apt(monkeypatch: pytest.
     apt = Apt(monkeypatch, "535.54.03")
     target = driver_target.resolve(never, FINISHED, Wanted(source=CUDA), SUPPORTED)
     assert (target.driver_version, target.kernel_modules, target.packages) == (V525, "proprietary", None)
-    assert target.source == CUDA_ENTRY  # its file is kept right all the same
+    assert target.sources == {driver_files.SOURCES: CUDA_ENTRY}  # its file is kept right all the same
     assert apt.asked == []
 
 
