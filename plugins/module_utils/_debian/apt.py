@@ -35,6 +35,7 @@ class Available:
     transitional: bool = False
     origins: tuple[str, ...] = ()
     path: str | None = None
+    installed_kib: int = 0  # what its files take once unpacked
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ def _available(fields: Mapping[str, str]) -> Available:
         parse_relations(dependencies),
         tuple(alternatives[0] for alternatives in parse_relations(fields.get("Provides", ""))),
         "transitional" in summary.lower() or fields.get("Section", "").endswith("oldlibs"),
+        installed_kib=int(fields.get("Installed-Size", "0")),
     )
 
 
@@ -186,6 +188,13 @@ class Transaction:
     remove: tuple[Move, ...] = ()
     held_changed: tuple[str, ...] = ()
     download_bytes: int = 0
+    unpacked_kib: int = 0  # of what the catalogue knows
+
+    def measured(self, offer: Catalogue) -> Transaction:
+        """Return it with the room that what comes takes on disk, as far as the catalogue tells."""
+        sizes = {(e.name, e.version): e.installed_kib for found in offer.entries.values() for e in found}
+        coming = (*self.install, *self.upgrade, *self.downgrade)
+        return replace(self, unpacked_kib=sum(sizes.get((move.name, move.after or ""), 0) for move in coming))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

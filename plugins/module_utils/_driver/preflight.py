@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import kernel
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
-from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import names, room
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target, gsp_verdict
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
@@ -21,8 +21,6 @@ from ansible_collections.t9k.gpu.plugins.module_utils._linux import secure_boot
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as versions
 
 _NOTHING_KNOWN = Support()
-#: A driver with its libraries unpacks to about 1 GiB, dkms builds need as much again.
-NEEDED_MIB = 2048
 
 
 def os_key(state: NodeState) -> str:
@@ -99,7 +97,7 @@ def target_faults(
     if target.packages is not None:
         yield from target.packages.faults
         yield from removals(wanted, target.transaction)
-        yield from _room(state)
+        yield from room.faults(state, target)
         yield from _next_kernel(state, wanted, target)
         if target.packages.module_build == "dkms":
             yield from _signing(state)
@@ -147,11 +145,6 @@ def _next_kernel(state: NodeState, wanted: Wanted, target: Target) -> Iterator[G
         if dkms
         else f"boot {coming} and run again, or have the running kernel boot again",
     )
-
-
-def _room(state: NodeState) -> Iterator[GpuError]:
-    if state.system.free_mib < NEEDED_MIB:
-        yield GpuError(f"{NEEDED_MIB} MiB free on /", f"{state.system.free_mib} MiB", "statvfs /", "make room")
 
 
 def _signing(state: NodeState) -> Iterator[GpuError]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,6 +57,8 @@ class System:
     initramfs_releases: tuple[str, ...] = ()
     as_root: bool = True
     dpkg_interrupted: bool = False
+    elsewhere: tuple[tuple[str, int], ...] = ()  # free MiB of /boot and /var, where these are file systems of their own
+    initramfs_mib: int = 0  # of the largest image
     owner_key: str | None = None  # where the key is that dkms signs with
     owner_key_enrolled: bool | None = None  # None: it cannot be told, or Secure Boot is off
 
@@ -151,9 +153,20 @@ def _system(root: str) -> System:
         initramfs_releases=tuple(_release(path) for path in images),
         as_root=root != "/" or os.geteuid() == 0,
         dpkg_interrupted=debian_dpkg.interrupted(root),
+        elsewhere=tuple(_elsewhere(root)),
+        initramfs_mib=max((-(-path.stat().st_size // _MIB) for path in images), default=0),
         owner_key=owner_key[0] if owner_key else None,
         owner_key_enrolled=None if enrolled is None or owner_key is None else owner_key[1] in enrolled,
     )
+
+
+def _elsewhere(root: str) -> Iterator[tuple[str, int]]:
+    """Yield what room there is where an initramfs and what apt fetches go, if that is not the root's."""
+    device = under(root, "/").stat().st_dev
+    for name in ("/boot", "/var"):
+        path = under(root, name)
+        if path.is_dir() and path.stat().st_dev != device:
+            yield name, shutil.disk_usage(path).free // _MIB
 
 
 def _initramfs_images(root: str) -> list[Path]:

@@ -184,7 +184,7 @@ def _packages(
     leaving = driver_installed.leaving(state.packages, staying, plan.driver_version)
     if plan.faults:
         return plan, leaving, Transaction()
-    moves = debian_apt.transaction(run, plan.arguments(leaving))
+    moves = debian_apt.transaction(run, plan.arguments(leaving)).measured(offer)
     return _with_way_back(run, state, plan, moves, wanted), leaving, moves
 
 

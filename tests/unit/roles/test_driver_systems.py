@@ -33,4 +33,6 @@ def test_the_default_branch_lives_where_the_archive_has_one_that_does(system: st
     """Of focal, bookworm and trixie it has none (see the table's head): the run says so with its month, every time."""
     month = "2026-11"
     lives = [branch for branch in SYSTEMS[system]["branches"] if role_support().ended(branch, month) is None]
-    assert SYSTEMS[system]["branches"][:1] == lives[:1] or (not lives and system in ("debian-12", "debian-13", "ubuntu-20.04"))
+    assert SYSTEMS[system]["branches"][:1] == lives[:1] or (
+        not lives and system in ("debian-12", "debian-13", "ubuntu-20.04")
+    )

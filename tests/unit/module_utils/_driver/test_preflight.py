@@ -87,6 +87,7 @@ LOCKED = {"secure_boot": True}
         (BARE, Wanted(), DKMS, []),
         (system(free_mib=2048), Wanted(), DKMS, []),
         (system(free_mib=2047), Wanted(), DKMS, ["2048 MiB free on /. Found: 2047 MiB"]),
+        (system(free_mib=1023), Wanted(), PREBUILT, ["1024 MiB free on /. Found: 1023 MiB"]),
         (system(free_mib=0), Wanted(), IN_PLACE, []),
         (
             system(**LOCKED),
