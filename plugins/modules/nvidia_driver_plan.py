@@ -299,6 +299,12 @@ before:
       excuse by until a proof holds. Null where nothing will be disturbed, or where the file is there.
   type: str
   returned: always
+security_held_back:
+  description: Security updates of the driver and its kernel that holds keep away, by the lists that apt fetched last.
+  type: list
+  elements: dict
+  returned: always
+  sample: [{name: linux-image-generic, installed: 5.15.0.106.106, offered: 5.15.0.113.113}]
 reboot_pending:
   description: Why a reboot is still due; null if none is.
   type: str
@@ -353,6 +359,7 @@ EVERY_S = 5
 _LISTS = (
     "steps",
     "faults",
+    "security_held_back",
     "warnings_found",
     "problems",
     "failures",

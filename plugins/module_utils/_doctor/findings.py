@@ -15,6 +15,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._doctor import xid
 from ansible_collections.t9k.gpu.plugins.module_utils._doctor.seen import Seen
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import notes
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import health
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import ERROR, WARNING, Fault, GpuId
@@ -33,7 +34,8 @@ def findings(
         *proved,  # empty while a step is due, so the GPUs are judged here too
         *(fault for fault in health.judge(state.pci, state.kernel_module, state.smi) if fault.key not in known),
         *(Fault.of(each) for each in more),
-        *_plan(plan),
+        *_plan(state, plan),
+        *_kernels(state),
         *_log(state, seen),
         *_packages(state, seen),
         *_rivals(state, seen),
@@ -49,7 +51,7 @@ def table(node: str, found: Iterable[Fault]) -> list[str]:
     return [f"{node}  {fault.severity:7}  {fault.code}  {fault}" for fault in found]
 
 
-def _plan(plan: Mapping[str, Any]) -> Iterator[Fault]:
+def _plan(state: NodeState, plan: Mapping[str, Any]) -> Iterator[Fault]:
     if not plan or (plan.get("failed") and "faults" not in plan):
         found = str(plan.get("msg", "no plan could be made"))
         yield Fault("plan_failed", ERROR, found, "run the playbook driver.yml with --check and see why")
@@ -63,10 +65,24 @@ def _plan(plan: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault(
             "reboot_pending", WARNING, f"a reboot is due: {plan['reboot_pending']}", "drain and reboot the node"
         )
-    known = set(plan.get("known_problems", ()))
+    told = (notes.without_module(state), notes.kept_away(state))  # as findings of their own
+    known = {*plan.get("known_problems", ()), *(each for each in told if each)}
     for said in plan.get("warnings_found", ()):
         if not any(said.endswith(each) for each in known):
             yield Fault("plan_warning", WARNING, str(said).rstrip("."), "see docs/driver.md")
+
+
+def _kernels(state: NodeState) -> Iterator[Fault]:
+    """Tell what the next boot and the next month hold: both are warnings of the plan too."""
+    lacking, updates = notes.without_module(state), notes.kept_away(state)
+    if lacking:
+        remedy = "install its headers and run dkms autoinstall -k, or remove the kernel, or leave it unbooted"
+        yield Fault("kernel_without_module", WARNING, lacking.rstrip("."), remedy)
+    if updates:
+        remedy = (
+            "set driver_kernel to follow and run the role driver, or upgrade in a maintenance window (docs/driver.md)"
+        )
+        yield Fault("security_held_back", WARNING, updates.rstrip("."), remedy)
 
 
 def _log(state: NodeState, seen: Seen) -> Iterator[Fault]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import date
 from typing import Any, Callable
 
@@ -17,6 +18,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver import before as d
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import busy as driver_busy
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import former as driver_former
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import notes
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as driver_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import preflight as driver_preflight
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import proof as driver_proof
@@ -61,6 +63,7 @@ def make(
         **proof.to_dict(),
         "before": _before(state, wanted, steps),
         "reboot_pending": pending,
+        "security_held_back": [asdict(each) for each in state.security_updates],
         "target_version": target.driver_version if target else None,
         "previous": _previous(state, wanted),
         "node": driver_summary.summary(state, pending, proof.health),
@@ -140,15 +143,9 @@ def _warnings(state: NodeState, target: driver_plan.Target | None, support: Supp
     if target is None:
         return ()
     ended = support.ended(versions.branch(target.driver_version), date.today().strftime("%Y-%m"))
-    lacking = _kernels_without(state) if target.packages is None else ()
+    lacking = (notes.without_module(state), notes.kept_away(state)) if target.packages is None else ()
     said = (*target.warnings, *(target.packages.warnings if target.packages else ()))
-    return (*((ended,) if ended else ()), *lacking, *said)
-
-
-def _kernels_without(state: NodeState) -> tuple[str, ...]:
-    """Name installed kernels that would boot without the driver."""
-    without = state.kernels.without if state.kernels and state.driver else ()
-    return (f"Installed kernels without a module of the driver, if booted: {', '.join(without)}.",) if without else ()
+    return tuple(filter(None, (ended, *lacking, *said)))
 
 
 def _previous(state: NodeState, wanted: Wanted) -> dict[str, str] | None:

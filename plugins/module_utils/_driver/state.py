@@ -14,9 +14,11 @@ from pathlib import Path
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import dpkg as debian_dpkg
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import os_release as os_release_file
+from ansible_collections.t9k.gpu.plugins.module_utils._debian import security as debian_security
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import foreign as driver_foreign
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import next_boot as driver_next_boot
 from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text, under
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import facts as gsp_facts
@@ -81,6 +83,7 @@ class NodeState:
     foreign_driver: str | None
     fabric: nvidia_fabric.Fabric = field(default_factory=nvidia_fabric.Fabric)
     kernels: driver_next_boot.Kernels | None = None
+    security_updates: tuple[debian_security.Update, ...] = ()  # of what is held
 
     @property
     def gpus(self) -> tuple[nvidia_pci.PciDevice, ...]:
@@ -125,7 +128,14 @@ def read(run: Run, smi_timeout_s: int, root: str = "/", expected: bool = False) 
         foreign_driver=driver_foreign.origin(root, packages, kernel_module, system.kernel_release),
         fabric=nvidia_fabric.read(pci, _versions(packages), root),
         kernels=driver_next_boot.kernels(system.kernel_release, root),
+        security_updates=debian_security.updates(_held(packages), root),
     )
+
+
+def _held(packages: Iterable[debian_dpkg.Package]) -> dict[str, str]:
+    """Return what is held of the driver and of kernels, by name: others' holds are no matter of ours."""
+    ours = (p for p in packages if p.held and p.installed and (p.name.startswith("linux-") or names.is_driver(p.name)))
+    return {package.name: package.version or "" for package in ours}
 
 
 def _versions(packages: Iterable[debian_dpkg.Package]) -> dict[str, str | None]:

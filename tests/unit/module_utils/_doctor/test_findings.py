@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 from node_builder import finished_node
 
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.security import Update
 from ansible_collections.t9k.gpu.plugins.module_utils._doctor import findings
 from ansible_collections.t9k.gpu.plugins.module_utils._doctor.seen import Seen
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import notes
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.next_boot import Kernels
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+from ansible_collections.t9k.gpu.plugins.module_utils._linux.boot import NextKernel
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import smi as nvidia_smi
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -72,6 +76,14 @@ def excluded(node: NodeState) -> NodeState:
     return replace(loose(node), files={**node.files, driver_files.UNATTENDED: driver_files.unattended()})
 
 
+def another_kernel(node: NodeState) -> NodeState:
+    return replace(node, kernels=Kernels(NextKernel("6.1.0-30-amd64", "/boot"), without=("6.1.0-31-amd64",)))
+
+
+def behind(node: NodeState) -> NodeState:
+    return replace(node, security_updates=(Update("linux-image-generic", "1", "2"),))
+
+
 UNHELD = ("packages_unheld", "warning")
 INTO_THE_NODE = [
     (loose, {}, [UNHELD]),
@@ -83,6 +95,8 @@ INTO_THE_NODE = [
     (keyed, {}, []),
     (unlisted, {}, [("secure_boot", "error")]),
     (untold, {}, []),
+    (another_kernel, {}, [("kernel_without_module", "warning")]),
+    (behind, {}, [("security_held_back", "warning")]),
 ]
 
 
@@ -130,6 +144,13 @@ def test_what_plan_and_doctor_both_know_is_told_once_and_errors_come_first(node:
     health = [fault.to_dict() for fault in findings.findings(sick, WELL, PLAN)]
     found = codes(loose(sick), plan={**PLAN, "health": health})
     assert found == [("row_remap_failure", "error"), UNHELD]
+
+
+def test_what_the_plan_warns_of_is_no_second_finding(node: NodeState) -> None:
+    sick = behind(another_kernel(node))
+    said = [notes.without_module(sick), notes.kept_away(sick), "support of branch 470 has ended"]
+    found = [code for code, _severity in codes(sick, plan={**PLAN, "warnings_found": said})]
+    assert found == ["plan_warning", "kernel_without_module", "security_held_back"]
 
 
 def known_codes() -> set[str]:

@@ -12,6 +12,7 @@ from role_tables import role_support
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Result, Run
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Move, Transaction, install_arguments
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.security import Update
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import before as driver_before
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import result as driver_result
@@ -105,6 +106,15 @@ def test_installed_kernels_without_a_module_are_a_warning(without: tuple[str, ..
     kernels = Kernels(NextKernel("6.1.0-9-amd64", "/boot", "no GRUB"), without=without)
     plan = make(replace(finished_node(V525), kernels=kernels))
     assert (plan["steps"], plan["faults"], plan["warnings_found"]) == ([], [], expected)
+
+
+def test_security_updates_that_a_hold_keeps_away_are_counted() -> None:
+    found = tuple(Update(f"linux-{name}", "1", "2") for name in "abcd")
+    plan = make(replace(finished_node(V525), security_updates=found))
+    assert plan["security_held_back"][0] == {"name": "linux-a", "installed": "1", "offered": "2"}
+    assert plan["warnings_found"] == [
+        "Holds keep 4 security updates away: linux-a 1 (2), linux-b 1 (2), linux-c 1 (2) and 1 more."
+    ]
 
 
 def test_a_driver_that_does_not_drive_the_gpus_is_refused(resolve: Callable[[Any], None]) -> None:

@@ -219,3 +219,14 @@ def test_the_kernel_names_the_driver_where_nvidia_smi_hangs(tmp_path: Path, fixt
     state = read(tree)
     assert (state.smi.status, state.smi.driver_version) == ("malformed", "580.159.04")
     assert state.system.kernel_release == KERNEL
+
+
+def test_security_updates_of_what_is_held(debian: Tree) -> None:
+    debian.install(DRIVER)
+    debian.write(
+        "/var/lib/apt/lists/mirror_dists_bookworm-security_main_binary-amd64_Packages",
+        "".join(f"Package: {name}\nVersion: 999-1\n\n" for name in ("bash", "openssh-server", *DRIVER)).encode(),
+    )
+    state = read(debian)
+    assert {update.name for update in state.security_updates} == set(DRIVER)
+    assert {update.offered for update in state.security_updates} <= {"999-1"}
