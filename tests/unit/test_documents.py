@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW = re.compile(r"^\| .+\? \| `(?P<file>[^`]+)` \| `(?P<name>[^`]+)` \|$", re.MULTILINE)
@@ -58,3 +59,25 @@ def test_the_table_of_rooms_names_every_file() -> None:
         if room.is_dir() and room.name != "__pycache__"
     }
     assert rooms == there
+
+
+MATRIX = (ROOT / "docs/driver.md").read_text().partition("## The matrix")[2].partition("\n## ")[0]
+CELLS = [[cell.strip() for cell in line.split("|")[1:-1]] for line in MATRIX.splitlines() if line.startswith("| ")][1:]
+
+
+@pytest.mark.parametrize("cells", CELLS, ids=lambda cells: " ".join(cells[:5]))
+def test_each_cell_of_the_matrix_is_proved_by_what_exists(cells: list[str]) -> None:
+    *dimensions, proof = cells
+    named = re.findall(r"`([^`]+)`", proof)
+    assert len(dimensions) == 6 and all(dimensions) and named
+    for name in named:
+        path, _colons, test = name.partition("::")
+        if test:
+            assert re.search(rf"^def {re.escape(test)}\(", (ROOT / path).read_text(), re.MULTILINE), name
+        else:
+            assert (ROOT / path / "molecule.yml").exists(), name
+
+
+def test_the_matrix_has_every_supported_system() -> None:
+    systems = yaml.safe_load((ROOT / "roles/driver/vars/main.yml").read_text())["__driver_supported_os"]
+    assert {cells[0].replace(" ", "-").lower() for cells in CELLS} - {"any"} == set(systems)
