@@ -245,8 +245,12 @@ def parse_simulation(text: str, uris: str = "") -> Transaction:
     for move in moves:
         order = compare(move.after or "", move.before) if move.before else None
         steps["install" if order is None else "downgrade" if order < 0 else "upgrade"].append(move)
+    install, upgrade, downgrade, remove = (tuple(sorted(found, key=lambda move: move.name)) for found in steps.values())
     return Transaction(
-        **{kind: tuple(sorted(found, key=lambda move: move.name)) for kind, found in steps.items()},
+        install,
+        upgrade,
+        downgrade,
+        remove,
         held_changed=tuple(sorted(held[1].split())) if held else (),
         download_bytes=sum(int(size) for size in re.findall(r"^'\S+' \S+ (\d+)", uris, re.MULTILINE)),
     )
