@@ -71,7 +71,9 @@ PREBUILT = re.compile(r"^linux-modules-nvidia-(?P<branch>\d+)(?P<server>-server)
 #: What leads to the modules of one kernel after another.
 LEADS_TO_PREBUILT = re.compile(r"linux-modules-nvidia-\d+(?:-server)?(?:-open)?-(?!server-|open-)[a-z].*")
 #: Everything pre-built, Debian's and Ubuntu's signatures and objects too; ``release`` where it is for one kernel.
-FOR_KERNEL = re.compile(r"linux-(?:modules|objects|signatures)-nvidia-.+?(?:-(?P<release>\d+\.\d+\.\d+(?:-\d+)?-[a-z].*))?")
+FOR_KERNEL = re.compile(
+    r"linux-(?:modules|objects|signatures)-nvidia-.+?(?:-(?P<release>\d+\.\d+\.\d+(?:-\d+)?-[a-z].*))?"
+)
 #: What carries the user space library that nvidia-smi compares with the loaded module.
 LIBRARY = re.compile(r"^(libnvidia-compute-\d+(-server)?|libnvidia-compute|libnvidia-ml1)$")
 #: What carries CUDA's driver library, under its names of Debian's.

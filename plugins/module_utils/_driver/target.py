@@ -16,8 +16,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._debian import preview as 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import sources as debian_sources
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
-from ansible_collections.t9k.gpu.plugins.module_utils._driver import former as driver_former
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import follow, names, whole
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import former as driver_former
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import packages as driver_packages
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import InstalledDriver

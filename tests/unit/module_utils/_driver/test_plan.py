@@ -334,7 +334,7 @@ def test_a_boot_that_an_option_waits_for_is_pending_too() -> None:
 def test_a_source_that_stands_is_left_alone() -> None:
     entry = Entry(("https://mirror.example",), ("jammy",), ("restricted",))
     state = changed(files={**FINISHED.files, driver_files.SOURCES: stanza(entry)})
-    assert driver_plan.plan(state, WANTED, target(packages=False, source=entry)) == ()
+    assert driver_plan.plan(state, WANTED, target(packages=False, sources={driver_files.SOURCES: entry})) == ()
 
 
 def test_a_reason_has_no_password_of_the_source() -> None:

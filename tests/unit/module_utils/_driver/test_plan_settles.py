@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from node_builder import bare_node, finished_node, package_plan, simulate
 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as driver_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
@@ -43,18 +44,24 @@ def broken_off(state: NodeState) -> NodeState:
 
 whole = [bare_node(), finished_node("525.105.17"), finished_node(V525), finished_node("535.54.03")]
 starts = st.sampled_from([*whole, *(broken_off(state) for state in whole[1:])])
+MIRROR = Entry(("https://mirror.example",), ("jammy",), ("restricted",), "https://mirror.example/key")
+SECURITY = replace(MIRROR, suites=("jammy-security",))
 sources = st.sampled_from(
-    [None, Entry(("https://mirror.example",), ("jammy",), ("restricted",), "https://mirror.example/key")]
+    [
+        {},
+        {driver_files.SOURCES: MIRROR},
+        {driver_files.SOURCES: MIRROR, driver_files.SOURCES_OF["-security"]: SECURITY},
+    ]
 )
 
 
 @given(start=starts, wanted=wanted_states, version=st.sampled_from(["525.105.17", V525, "535.54.03"]), source=sources)
-def test_once_done_nothing_is_left(start: NodeState, wanted: Wanted, version: str, source: Entry | None) -> None:
+def test_once_done_nothing_is_left(start: NodeState, wanted: Wanted, version: str, source: dict[str, Entry]) -> None:
     """plan(apply(plan(s, w)), w) = ∅"""
     in_place = start.driver is not None and start.driver.driver_version == version
-    steps = driver_plan.plan(start, wanted, target(version, packages=not in_place, source=source))
+    steps = driver_plan.plan(start, wanted, target(version, packages=not in_place, sources=source))
     after = simulate(start, steps)
-    assert driver_plan.plan(after, wanted, target(version, packages=False, source=source)) == ()
+    assert driver_plan.plan(after, wanted, target(version, packages=False, sources=source)) == ()
 
 
 @given(start=starts, wanted=wanted_states)
