@@ -41,6 +41,11 @@ PREBUILT = installed("nvidia-utils-525-server", "linux-modules-nvidia-525-server
                 "nvidia-utils-525-server",
             ),
         ),
+        (  # a release without an ABI number: a kernel that somebody else built
+            installed("linux-modules-nvidia-525-6.18.45-lab", "linux-image-6.18.45-lab", "linux-image-6.18.44-lab"),
+            "6.18.44-lab",
+            ("linux-image-6.18.44-lab", "linux-image-6.18.45-lab", "linux-modules-nvidia-525-6.18.45-lab"),
+        ),
         (  # a kernel newer than the running one is waiting for the reboot: both are held
             (*installed("linux-modules-nvidia-525-5.4.0-155-generic"), *KERNEL[:4]),
             "5.4.0-144-generic",
@@ -76,3 +81,9 @@ PREBUILT = installed("nvidia-utils-525-server", "linux-modules-nvidia-525-server
 )
 def test_hold_set(packages: tuple[Package, ...], release: str, expected: tuple[str, ...]) -> None:
     assert hold_set(packages, release) == expected
+
+
+def test_a_followed_kernel_is_held_with_dkms_too() -> None:
+    without = hold_set((*DKMS, *KERNEL), "5.4.0-155-generic")
+    followed = set(hold_set((*DKMS, *KERNEL), "5.4.0-155-generic", kernels=True)) - set(without)
+    assert {"linux-generic", "linux-image-generic", "linux-image-5.4.0-155-generic"} <= followed
