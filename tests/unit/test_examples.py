@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLES = ("driver", "gpu_operator", "gpu_validate", "gpu_report")
 #: What a host may say beside the roles' variables: how it is reached, and the variables of one node.
 OTHERS = {"gpu_sharing", "gpu_mig", "gpu_operator_operands", "gpu_report_enabled", "gpu_report_node"}
-EXAMPLES = sorted((ROOT / "examples").glob("*.yml"))
+EXAMPLES = sorted(set((ROOT / "examples").glob("*.yml")) - {ROOT / "examples/execution-environment.yml"})
 MONITOR = {"by": "role", "namespace": "t9k-monitoring", "interval": "30s", "labels": {}}
 
 
