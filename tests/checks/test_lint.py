@@ -18,6 +18,10 @@ CHECKS = {
     "yamllint": ["yamllint", "--strict", "."],
     "ansible-lint": ["ansible-lint", "--offline", "--strict"],
     "changelog": ["antsibull-changelog", "lint"],
+    "docs": [
+        *("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck"),
+        *("--validate-collection-refs", "all", "--disallow-unknown-collection-refs", "."),
+    ],
 }
 
 

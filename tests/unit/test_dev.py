@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,3 +90,26 @@ def test_no_test_passes_itself_over() -> None:
     assert [
         str(path.relative_to(ROOT)) for path in files if path != Path(__file__) and words.search(path.read_text())
     ] == []
+
+
+PYTHON = """#!/bin/bash
+case "$*" in
+    -V) echo Python 3.99 ;;
+    "-m venv "*) echo made >>"$(dirname "$0")/log"; mkdir -p "$3/bin"; sleep 0.5; cp "$0" "$3/bin/python"; cp "$0" "$3/bin/pip" ;;
+esac
+"""
+
+
+def test_two_first_runs_beside_each_other_make_one_environment(tmp_path: Path) -> None:
+    """They took each other's half-made one away."""
+    python = tmp_path / "python3"
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    environment = {**os.environ, "T9K_GPU_CACHE": str(tmp_path / "cache"), "T9K_GPU_PYTHON": str(python)}
+    command = [str(Path(__file__).resolve().parents[2] / "dev"), "help"]
+    runs = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _run in range(2)]
+    assert [(run.communicate(timeout=60)[1].count("making"), run.returncode) for run in runs] in (
+        [(1, 0), (0, 0)],
+        [(0, 0), (1, 0)],
+    )
+    assert (tmp_path / "log").read_text() == "made\n"

@@ -29,15 +29,41 @@ SPECS = {
 OTHERS = {
     *("driver_canary", "driver_serial", "gpu_report_enabled"),
     *("gpu_sharing", "gpu_mig", "gpu_operator_operands", "gpu_report_node"),
-    *("nvidia_driver_skip_reboot", "enable_install_gpu_driver", "nvidia_gpu_operator_charts", "nvidia_gpu_operator_version"),
+    *(
+        "nvidia_driver_skip_reboot",
+        "enable_install_gpu_driver",
+        "nvidia_gpu_operator_charts",
+        "nvidia_gpu_operator_version",
+    ),
     *("nvidia_gpu_operator_image_registry", "nvidia_node_feature_discovery_repo", "nvidia_node_feature_discovery_tag"),
     "device_plugin_version",
 }
 OURS = re.compile(r"^(driver|gpu_operator|gpu_validate|gpu_report|gpu_sharing|gpu_mig)(_|$)")
 #: Programs that need nothing of ours to exist: what they are told is theirs to judge.
-FOREIGN = {"ansible", "ansible-galaxy", "ansible-doc", "ansible-builder", "pip", "git", "helm", "skopeo", "cd", "python3", "source"}
+FOREIGN = {
+    "ansible",
+    "ansible-galaxy",
+    "ansible-doc",
+    "ansible-builder",
+    "pip",
+    "git",
+    "helm",
+    "skopeo",
+    "cd",
+    "python3",
+    "source",
+}
 #: Programs whose command must say in a comment what it wants: a cluster or a GPU node.
-WANTING = {"kubectl", "nvidia-smi", "nvidia-bug-report.sh", "apt-mark", "ansible-pull", "ansible-runner", "cosign", "gh"}
+WANTING = {
+    "kubectl",
+    "nvidia-smi",
+    "nvidia-bug-report.sh",
+    "apt-mark",
+    "ansible-pull",
+    "ansible-runner",
+    "cosign",
+    "gh",
+}
 SAYS_WHAT_IT_WANTS = re.compile(r"# .*(wants|需要)")
 FLAGS = {"--check", "--diff", "--become", "-K", "-b"}
 VALUED = {"-i", "-e", "--limit", "--forks", "--tags"}
@@ -105,7 +131,9 @@ def test_variables_exist(page: Path) -> None:
     assert {name for name in in_yaml | in_text if OURS.match(name)} - SPECS - OTHERS - ROLES_AND_MODULES == set()
 
 
-ROLES_AND_MODULES = {path.stem for pattern in ("roles/*", "plugins/*/*.py", "playbooks/*") for path in ROOT.glob(pattern)}
+ROLES_AND_MODULES = {
+    path.stem for pattern in ("roles/*", "plugins/*/*.py", "playbooks/*") for path in ROOT.glob(pattern)
+}
 
 
 def anchors(page: Path) -> set[str]:
