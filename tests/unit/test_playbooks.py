@@ -21,8 +21,13 @@ CHANGED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("words", "page"), [([], ["Report: /srv/report.html"]), (["--check"], [])])
-def test_site_ends_with_the_fleet_the_deeds_and_the_page(tmp_path: Path, words: list[str], page: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "shows", "page"), [([], "json", ["Report: /srv/report.html"]), (["--check"], "yaml", [])]
+)
+def test_site_ends_with_the_fleet_the_deeds_and_the_page(
+    tmp_path: Path, words: list[str], shows: str, page: list[str]
+) -> None:
+    """As the lines that they are, whichever way results are shown."""
     (tmp_path / "play.yml").write_text(yaml.safe_dump([yaml.safe_load((ROOT / "playbooks/site.yml").read_text())[-1]]))
     hosts = {"gpu01": CHANGED, "cpu01": {"__driver_plan": {"has_gpu": False, "steps": []}}}
     inventory = {"kube_node": {"hosts": hosts, "vars": {"ansible_connection": "local"}}}
@@ -30,14 +35,15 @@ def test_site_ends_with_the_fleet_the_deeds_and_the_page(tmp_path: Path, words: 
     environment = {
         **os.environ,
         "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
-        "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
+        "ANSIBLE_CALLBACK_RESULT_FORMAT": shows,
     }
     done = subprocess.run(
         ["ansible-playbook", "play.yml", "-i", "inventory.yml", *words],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    said = yaml.safe_load(done.stdout.partition("=> \n")[2].partition("\nPLAY RECAP")[0])["msg"]
+    told = yaml.safe_load(done.stdout.partition("=> ")[2].partition("\nPLAY RECAP")[0])["msg"]
+    said = told if shows == "json" else told.splitlines()
     assert [line.split()[:2] for line in said[:4]] == [
         ["NODE", "STATE"],
         ["-----", "------"],
