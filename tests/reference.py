@@ -127,7 +127,8 @@ def page() -> str:
     lines = [
         "# Reference",
         "",
-        "Made from the code by `./dev reference`. Options and results of a module: `ansible-doc t9k.gpu.NAME`; of a role: `ansible-doc --type role t9k.gpu.NAME`.",
+        "Made from the code by `./dev reference`. Options and results of a module: `ansible-doc t9k.gpu.NAME`;",
+        "of a role: `ansible-doc --type role t9k.gpu.NAME`.",
         *("", "## Modules", "", "| module | what |", "|---|---|", *plugins("modules")),
         *("", "## Filters", "", "| filter | what |", "|---|---|", *plugins("filter")),
         *(line for name in ROLES for line in role(name)),

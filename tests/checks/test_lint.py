@@ -18,9 +18,10 @@ CHECKS = {
     "yamllint": ["yamllint", "--strict", "."],
     "ansible-lint": ["ansible-lint", "--offline", "--strict"],
     "changelog": ["antsibull-changelog", "lint"],
+    # References to our own plugins are looked up; to look up those of every collection that is installed takes many minutes.
     "docs": [
         *("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck"),
-        *("--validate-collection-refs", "all", "--disallow-unknown-collection-refs", "."),
+        *("--validate-collection-refs", "self", "."),
     ],
 }
 

@@ -58,3 +58,33 @@ def test_the_table_of_rooms_names_every_file() -> None:
         if room.is_dir() and room.name != "__pycache__"
     }
     assert rooms == there
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_both_readmes_name_every_playbook_and_module(page: str) -> None:
+    text = (ROOT / page).read_text()
+    playbooks = [path.name for path in (ROOT / "playbooks").glob("*.yml")]
+    modules = [path.stem for path in (ROOT / "plugins/modules").glob("*.py")]
+    roles = [path.name for path in (ROOT / "roles").iterdir()]
+    assert [name for name in (*playbooks, *modules, *roles) if f"`{name}`" not in text] == []
+
+
+def test_both_readmes_say_the_same() -> None:
+    """The same commands and variables; what stands behind a # is for the reader of that language."""
+
+    def typed(page: str) -> list[str]:
+        blocks = re.findall(r"```(?:console|yaml)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+        return [line.partition("#")[0].rstrip() for block in blocks for line in block.splitlines()]
+
+    assert typed("README.md") == typed("README.zh-CN.md")
+
+
+FULL_WIDTH = re.compile(r"[\u4e00-\u9fff][,;:!?()]|[,;:!?()][\u4e00-\u9fff]")
+
+
+@pytest.mark.parametrize(
+    "page", ["README.zh-CN.md", *(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/guides/zh/*.md"))]
+)
+def test_chinese_has_full_width_punctuation(page: str) -> None:
+    text = re.sub(r"\]\([^)]*\)|`[^`\n]*`", "", (ROOT / page).read_text())
+    assert FULL_WIDTH.findall(text) == []

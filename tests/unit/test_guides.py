@@ -54,16 +54,7 @@ FOREIGN = {
     "source",
 }
 #: Programs whose command must say in a comment what it wants: a cluster or a GPU node.
-WANTING = {
-    "kubectl",
-    "nvidia-smi",
-    "nvidia-bug-report.sh",
-    "apt-mark",
-    "ansible-pull",
-    "ansible-runner",
-    "cosign",
-    "gh",
-}
+WANTING = {"kubectl", "nvidia-smi", "nvidia-bug-report.sh", "ansible-pull", "ansible-runner", "gh", "pip-audit"}
 SAYS_WHAT_IT_WANTS = re.compile(r"# .*(wants|需要)")
 FLAGS = {"--check", "--diff", "--become", "-K", "-b"}
 VALUED = {"-i", "-e", "--limit", "--forks", "--tags"}

@@ -1,7 +1,7 @@
 """Whatever text reaches a unit file, modprobe's file, apt's sources, YAML, the page or the terminal stays what it is: text.
 
-Either it is refused, or a reader with the rules of the program that reads the file finds what was meant and nothing else. Fifty cases each here,
-20,000 each (100,000 and more in all) in tests/slow/test_hostile_text.py.
+Either it is refused, or a reader with the rules of the program that reads the file finds what was meant and nothing else. Fifty cases
+each here, 20,000 each in tests/slow/test_hostile_text.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Every file and folder that a role writes says its mode; whose it is follows from who runs the task: root on a node, the user on the control host."""
+"""Every file and folder that a role writes says its mode.
+
+Whose it is follows from who runs the task: root on a node, the user on the control host.
+"""
 
 from __future__ import annotations
 
