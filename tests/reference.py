@@ -19,6 +19,8 @@ ROLES = ("driver", "gpu_operator", "gpu_validate", "gpu_report")
 #: Examples of variables whose default is empty and that no inventory in examples/ sets; the others follow from their type.
 EXAMPLES: dict[str, Any] = {
     "driver_may_remove": ["nvidia-prime"],
+    "driver_order": "topology.kubernetes.io/zone",
+    "driver_plan_file": "/srv/gpu/plan.json",
     "driver_kubeconfig": "~/.kube/gpu",
     "gpu_operator_values": {"dcgmExporter": {"enabled": False}},
     "gpu_operator_images": {"toolkit": {"version": "v1.17.4"}},

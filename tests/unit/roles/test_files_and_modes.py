@@ -22,6 +22,7 @@ MODES = {
     "/var/lib/t9k-gpu/cordoned": "0644",
     "/var/lib/t9k-gpu/held-kernels": "0644",
     "/var/lib/t9k-gpu/rebooted": "0644",
+    "{{ driver_plan_file }}": "0644",
     "{{ item.path }}": "0644",
     "{{ gpu_operator_mirror_file }}": "0644",
     "{{ __gpu_operator_folder.path }}/values.json": "0600",  # values may hold passwords
