@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import tempfile
@@ -13,7 +14,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from ansible_collections.t9k.gpu.plugins.filter.driver_nodes import driver_nodes
@@ -35,14 +36,20 @@ SPEC: dict[str, Any] = {
 }
 
 
-def render(model: dict[str, Any]) -> str:
-    """Render the page. Every value is escaped but the heat maps, which escape what they are made from."""
+@functools.lru_cache(maxsize=1)
+def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["said"] = report_model.said
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+
+
+def render(model: dict[str, Any]) -> str:
+    """Render the page. Every value is escaped but the heat maps, which escape what they are made from."""
     maps: dict[str, int] = {}
     drawn = {node["name"]: heatmaps(node, maps) for node in model["nodes"]}
-    return template.render(**model, attention=report_model.ATTENTION, drawn=drawn, maps=[Markup(svg) for svg in maps])
+    return _template().render(
+        **model, attention=report_model.ATTENTION, drawn=drawn, maps=[Markup(svg) for svg in maps]
+    )
 
 
 def heatmaps(node: dict[str, Any], maps: dict[str, int]) -> list[dict[str, Any]]:

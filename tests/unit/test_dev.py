@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,3 +90,49 @@ def test_no_test_passes_itself_over() -> None:
     assert [
         str(path.relative_to(ROOT)) for path in files if path != Path(__file__) and words.search(path.read_text())
     ] == []
+
+
+PYTHON = """#!/bin/bash
+case "$*" in
+    -V) echo Python 3.99 ;;
+    "-m venv "*) echo made >>"$(dirname "$0")/log"; mkdir -p "$3/bin"; sleep 0.5; cp "$0" "$3/bin/python"; cp "$0" "$3/bin/pip" ;;
+    "install "*) cat "${@: -1}" >"$VENVS/wanted" ;;
+esac
+"""
+
+
+DEV = Path(__file__).resolve().parents[2] / "dev"
+
+
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Where ./dev finds a stand-in for Python, which says what was asked of it."""
+    python = tmp_path / "python3"
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    return {
+        **os.environ,
+        "T9K_GPU_CACHE": str(tmp_path / "cache"),
+        "T9K_GPU_PYTHON": str(python),
+        "VENVS": str(tmp_path),
+    }
+
+
+@pytest.mark.parametrize(
+    ("core", "wanted"),
+    [("", ["ansible==12.3.0", "ansible-core==2.19.14"]), ("2.21", ["ansible==14.*", "ansible-core==2.21.*"])],
+)
+def test_another_core_may_be_asked_for(tmp_path: Path, core: str, wanted: list[str]) -> None:
+    subprocess.run([DEV, "help"], env={**environment(tmp_path), "T9K_GPU_CORE": core}, check=True)
+    asked = [line.partition(" ")[0] for line in (tmp_path / "wanted").read_text().splitlines()]
+    assert [line for line in asked if line.startswith(("ansible==", "ansible-core=="))] == wanted
+
+
+def test_two_first_runs_beside_each_other_make_one_environment(tmp_path: Path) -> None:
+    """They took each other's half-made one away."""
+    known = environment(tmp_path)
+    runs = [subprocess.Popen([DEV, "help"], env=known, stderr=subprocess.PIPE, text=True) for _run in range(2)]
+    assert [(run.communicate(timeout=60)[1].count("making"), run.returncode) for run in runs] in (
+        [(1, 0), (0, 0)],
+        [(0, 0), (1, 0)],
+    )
+    assert (tmp_path / "log").read_text() == "made\n"

@@ -81,3 +81,33 @@ def test_each_cell_of_the_matrix_is_proved_by_what_exists(cells: list[str]) -> N
 def test_the_matrix_has_every_supported_system() -> None:
     systems = yaml.safe_load((ROOT / "roles/driver/vars/main.yml").read_text())["__driver_supported_os"]
     assert {cells[0].replace(" ", "-").lower() for cells in CELLS} - {"any"} == set(systems)
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_both_readmes_name_every_playbook_and_module(page: str) -> None:
+    text = (ROOT / page).read_text()
+    playbooks = [path.name for path in (ROOT / "playbooks").glob("*.yml")]
+    modules = [path.stem for path in (ROOT / "plugins/modules").glob("*.py")]
+    roles = [path.name for path in (ROOT / "roles").iterdir()]
+    assert [name for name in (*playbooks, *modules, *roles) if f"`{name}`" not in text] == []
+
+
+def test_both_readmes_say_the_same() -> None:
+    """The same commands and variables; what stands behind a # is for the reader of that language."""
+
+    def typed(page: str) -> list[str]:
+        blocks = re.findall(r"```(?:console|yaml)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+        return [line.partition("#")[0].rstrip() for block in blocks for line in block.splitlines()]
+
+    assert typed("README.md") == typed("README.zh-CN.md")
+
+
+FULL_WIDTH = re.compile(r"[\u4e00-\u9fff][,;:!?()]|[,;:!?()][\u4e00-\u9fff]")
+
+
+@pytest.mark.parametrize(
+    "page", ["README.zh-CN.md", *(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/guides/zh/*.md"))]
+)
+def test_chinese_has_full_width_punctuation(page: str) -> None:
+    text = re.sub(r"\]\([^)]*\)|`[^`\n]*`", "", (ROOT / page).read_text())
+    assert FULL_WIDTH.findall(text) == []

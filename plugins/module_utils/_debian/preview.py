@@ -95,6 +95,16 @@ def _copy(folder: str, place: Path, leave_out: tuple[str, ...]) -> None:
 
 
 def stanza(entry: Entry) -> str:
+    """Write an entry as apt's deb822 files have it; a word with white space in it would be two, or a field of its own."""
+    words = (*entry.uris, *entry.suites, *entry.components, *filter(None, [entry.signed_by]))
+    broken = [word for word in words if not word.isprintable() or word.split() != [word]]
+    if broken:
+        raise GpuError(
+            "addresses, suites and components without white space",
+            shown(", ".join(map(repr, broken))),
+            "driver_source",
+            "give each as an item of its list",
+        )
     key = f"Signed-By: {entry.signed_by}\n" if entry.signed_by else ""
     return (
         f"Types: deb\nURIs: {' '.join(entry.uris)}\nSuites: {' '.join(entry.suites)}\n"

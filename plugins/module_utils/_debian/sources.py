@@ -124,4 +124,4 @@ def _has(entries: Iterable[Entry], suite: str, component: str) -> bool:
 
 def shown(text: str) -> str:
     """Return a text for people, the user and password of any address in it left out."""
-    return re.sub(r"(?<=://)[^/@\s]*@", "", text)
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)

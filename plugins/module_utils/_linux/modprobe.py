@@ -75,10 +75,15 @@ class Setting:
         return asdict(self)
 
 
+def _physical(text: str) -> list[str]:
+    """Split where kmod does: at line feeds alone (getline_wrapped in its libkmod/libkmod-util.c)."""
+    return text[:-1].split("\n") if text.endswith("\n") else text.split("\n") if text else []
+
+
 def logical_lines(text: str) -> Iterable[tuple[int, int, str]]:
     """Yield (first line, last line, text) with lines that end in a backslash joined; numbers from 1."""
     first, pending = 0, ""
-    for number, raw in enumerate(text.splitlines(), 1):
+    for number, raw in enumerate(_physical(text), 1):
         first = first or number
         if raw.endswith("\\"):
             pending += raw[:-1]
@@ -86,7 +91,7 @@ def logical_lines(text: str) -> Iterable[tuple[int, int, str]]:
         yield first, number, pending + raw
         first, pending = 0, ""
     if pending:
-        yield first, len(text.splitlines()), pending
+        yield first, len(_physical(text)), pending
 
 
 def parse(text: str, path: str) -> tuple[Line, ...]:
@@ -161,7 +166,7 @@ def load(root: str = "/") -> Config:
 
 def _stripped(text: str, modules: frozenset[str], option: str) -> str:
     """Return the text without one parameter; an ``options`` line that gives nothing else goes too."""
-    source, kept = text.splitlines(), []
+    source, kept = _physical(text), []
     for first, last, line in logical_lines(text):
         words = line.split()
         is_theirs = len(words) > 2 and words[0] == "options" and module_key(words[1]) in modules
@@ -179,7 +184,8 @@ def with_option(text: str | None, modules: tuple[str, ...], option: str, value: 
     if text and settings and {(setting.module, setting.value) for setting in settings} == {(modules[0], value)}:
         return text
     kept = _stripped(text or _HEADER, frozenset(map(module_key, modules)), option)
-    return f"{kept}options {modules[0]} {option}={value}\n"
+    apart = "\n" if kept.endswith("\\\n") else ""  # a last line that goes on would swallow ours
+    return f"{kept}{apart}options {modules[0]} {option}={value}\n"
 
 
 def without_option(text: str | None, modules: tuple[str, ...], option: str) -> str | None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
@@ -128,7 +129,9 @@ def items(texts: list[str], option: str) -> tuple[tuple[Word, ...], ...]:
     parsed = []
     for text in texts:
         words = split(text, option)
-        if not words or "\n" in text or any(word.raw == ";" for word in words):
+        # systemd ends a line at a carriage return and a NUL too (read_line_full in its src/basic/fileio.c).
+        broken = any(character != "\t" and unicodedata.category(character) == "Cc" for character in text)
+        if not words or broken or any(word.raw == ";" for word in words):
             raise GpuError(
                 "one argument as it is written in a unit file", repr(text), option, "give one argument for each item"
             )

@@ -1,0 +1,67 @@
+"""Every file and folder that a role writes says its mode.
+
+Whose it is follows from who runs the task: root on a node, the user on the control host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment
+
+ROOT = Path(__file__).resolve().parents[3]
+WRITERS = [
+    f"ansible.builtin.{name}" for name in ("copy", "template", "file", "lineinfile", "blockinfile", "deb822_repository")
+]
+MODES = {
+    "/var/lib/t9k-gpu": "0755",
+    "/var/lib/t9k-gpu/before.json": "0644",
+    "/var/lib/t9k-gpu/cordoned": "0644",
+    "/var/lib/t9k-gpu/held-kernels": "0644",
+    "/var/lib/t9k-gpu/rebooted": "0644",
+    "{{ driver_plan_file }}": "0644",
+    "{{ item.path }}": "0644",
+    "{{ gpu_operator_mirror_file }}": "0644",
+    "{{ __gpu_operator_folder.path }}/values.json": "0600",  # values may hold passwords
+}
+
+
+def tasks(found: list[dict[str, Any]] | None) -> Iterator[dict[str, Any]]:
+    for task in found or []:
+        yield task
+        for part in ("block", "rescue", "always"):
+            yield from tasks(task.get(part))
+
+
+def written() -> dict[str, set[str]]:
+    modes: dict[str, set[str]] = {}
+    for path in sorted(ROOT.glob("roles/*/tasks/**/*.yml")):
+        for task in tasks(yaml.safe_load(path.read_text())):
+            for writer in WRITERS:
+                given = task.get(writer) or {"state": "absent"}
+                if given.get("state") != "absent":
+                    modes.setdefault(given.get("dest") or given.get("path") or given["name"], set()).add(
+                        given.get("mode")
+                    )
+    return modes
+
+
+def test_modes() -> None:
+    modes = written()
+    modes.pop("t9k-gpu-driver")
+    assert modes == {path: {mode} for path, mode in MODES.items()}
+
+
+def test_an_address_with_a_password_is_roots_alone() -> None:
+    (mode,) = written()["t9k-gpu-driver"]
+    jinja = Environment()
+    jinja.tests["search"] = lambda text, part: part in text
+    jinja.filters["ternary"] = lambda value, yes, no: yes if value else no
+    shown = {
+        uri: jinja.from_string(mode).render(__driver_todo={"sources": {"data": {"uris": [uri]}}})
+        for uri in ("http://mirror/ubuntu", "http://user:password@mirror/ubuntu")
+    }
+    assert list(shown.values()) == ["0644", "0600"]

@@ -1,0 +1,106 @@
+"""A secret that the inventory holds is in nothing that a run shows: plans, diffs, messages, the fleet table, the report.
+
+What a run shows with ``-v`` and more is told in SECURITY.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from node_builder import bare_node, package_plan
+from operator_cluster import finished, params
+
+from ansible_collections.t9k.gpu.plugins.action.gpu_report import render
+from ansible_collections.t9k.gpu.plugins.filter.driver_nodes import driver_nodes
+from ansible_collections.t9k.gpu.plugins.filter.gpu_summary import gpu_summary
+from ansible_collections.t9k.gpu.plugins.filter.plan_lines import plan_lines
+from ansible_collections.t9k.gpu.plugins.filter.run_lines import run_lines
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.preview import stanza
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, shown
+from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as driver_plan
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted as Driver
+from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import plan as operator_plan
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted as Operator
+from ansible_collections.t9k.gpu.plugins.module_utils._report.model import build
+from ansible_collections.t9k.gpu.plugins.modules import gpu_operator_plan
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "hunter2-p@zq9x"
+ENTRY = Entry((f"https://gpu:{SECRET}@mirror.internal/ubuntu",), ("jammy",), ("restricted",))
+
+
+def test_the_password_of_a_mirror() -> None:
+    target = Target("535.1", "proprietary", package_plan("535.1"), source=ENTRY)
+    steps = driver_plan.plan(bare_node(), Driver(drain="never"), target)
+    assert "sources" in [step.name for step in steps]
+    lines = [{"name": step.name, "reason": step.reason, "disturbs": step.disturbs} for step in steps]
+    plan = {"has_gpu": True, "steps": lines, "faults": [], "node": {"driver": {}, "gpus": []}}
+    host = {"inventory_hostname": "a", "__driver_plan": plan, "__driver_applied": plan}
+    nodes = driver_nodes([host])
+    told = [
+        *plan_lines(plan),
+        *run_lines([host]),
+        gpu_summary(nodes),
+        render(build(nodes, "t", "now")),
+        json.dumps(nodes),
+    ]
+    assert "mirror.internal" in "".join(told)
+    assert not leaks(told)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"E: http://u:{SECRET}@mirror/x is not signed",
+        f"W: Failed to fetch https://{SECRET}@mirror/x",
+        f"https://a:{SECRET}@one/ https://b:{SECRET}@two/",
+    ],
+)
+def test_what_apt_says_of_a_mirror(text: str) -> None:
+    assert not leaks([shown(text)])
+    assert "mirror" in shown(text) or "two" in shown(text)
+
+
+def test_a_mirror_that_is_refused() -> None:
+    with pytest.raises(GpuError) as refused:
+        stanza(replace(ENTRY, suites=("jammy main",), uris=(f"https://gpu:{SECRET}@mirror.internal/a b",)))
+    assert not leaks([str(refused.value)])
+
+
+@pytest.mark.parametrize("known", [{}, {"stringData": {"key": f"old-{SECRET}"}}])
+def test_a_secret_among_the_manifests(known: dict[str, Any]) -> None:
+    """Made, or changed: the diff says which fields, not what they hold."""
+    item = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token", "namespace": "gpu-operator"}}
+    wanted = Operator.of(params(manifests=[{**item, "stringData": {"key": SECRET}}]))
+    state = finished(objects={wanted.ref(item).path: {**item, **known} if known else None})
+    steps = operator_plan.plan(state, wanted)
+    assert "objects" in [step.name for step in steps]
+    result = gpu_operator_plan.result_of(state, wanted, steps)
+    shown_by_a_run = [result["summary"], result["diff"], result["warnings_found"], result["waiting_for"]]
+    host = {"inventory_hostname": "a", "__gpu_operator_first": result}
+    told = [*map(json.dumps, shown_by_a_run), *run_lines([host])]
+    assert "token" in "".join(told)
+    assert not leaks(told)
+
+
+def test_the_password_of_a_registry_goes_into_a_task_that_shows_nothing() -> None:
+    """The plan knows the names alone; the one task that has the password may not show it."""
+    tasks = {path: path.read_text() for path in (ROOT / "roles/gpu_operator").rglob("*.yml")}
+    using = [path for path, text in tasks.items() if re.search(r"item\.password|\.password\b", text)]
+    assert using
+    for path in using:
+        found = [task for task in yaml.safe_load(tasks[path]) if "password" in json.dumps(task)]
+        assert [task.get("no_log") for task in found] == [True] * len(found)
+
+
+def leaks(told: list[str]) -> list[str]:
+    """A part of it is a leak too: a password may hold the character that ends it."""
+    return [text for text in told if any(part in text for part in (SECRET, *SECRET.split("@")))]
