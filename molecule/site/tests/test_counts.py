@@ -18,7 +18,7 @@ LAB = Lab(f"{os.environ.get('T9K_GPU_LAB_PREFIX') or 'molecule'}-site")
 
 @pytest.fixture(scope="module")
 def counts() -> Counts:
-    found, output = run(["ansible-playbook", "playbooks/site.yml", "-i", str(INVENTORY)], LAB, {})
+    found, output = run(["ansible-playbook", "t9k.gpu.site", "-i", str(INVENTORY)], LAB, {})
     assert not any(found.changed.values()), output
     print(found)  # shown where a test fails
     return found
