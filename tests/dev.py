@@ -126,6 +126,11 @@ def reference(rest: list[str]) -> None:
     _exec(sys.executable, "-m", "tests.reference", *rest)
 
 
+def bench(rest: list[str]) -> None:
+    """measure, and write docs/benchmarks.md anew; wants a quiet machine. Names of benchmarks choose some"""
+    _exec(sys.executable, "-m", "tests.benchmark", *rest)
+
+
 def run(rest: list[str]) -> None:
     """any command in the environment of the checks, e.g. ./dev run ansible-doc …"""
     _exec(*rest)
@@ -133,7 +138,7 @@ def run(rest: list[str]) -> None:
 
 COMMANDS = {
     function.__name__: function
-    for function in (demo, play, down, vm, fault, test, unit, lint, molecule, slow, mutants, reference, run)
+    for function in (demo, play, down, vm, fault, test, unit, lint, molecule, slow, mutants, bench, reference, run)
 }
 
 

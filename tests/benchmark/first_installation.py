@@ -1,0 +1,95 @@
+"""A first installation, in pairs against the bare commands that a person types over ssh: the same packages on an equal host.
+
+What the role installed on one host is installed on the other by hand, at the same versions, with the same hold, options, initramfs and
+reboot, so that the difference is what the role adds: reading, planning, writing and proving.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import time
+from dataclasses import dataclass
+
+from tests.benchmark import page, plays
+from tests.lab.hosts import ssh
+from tests.lab.state import Lab
+
+TITLE = "A first installation of the driver"
+GOAL = 1.15
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+VARIABLES = {"driver_headers": "ignore"}
+INSTALLED = (
+    "dpkg-query --show --showformat '${db:Status-Abbrev}${binary:Package}=${Version}\\n' | sed -n 's/^[ih]i *//p'"
+)
+BARE = (
+    "apt-get -qq update",
+    "DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends {packages}",
+    "apt-mark -q hold {names}",
+    "printf 'blacklist nouveau\\noptions nouveau modeset=0\\n' > /etc/modprobe.d/blacklist-nouveau.conf",
+    "systemctl enable --now nvidia-persistenced",
+    "update-initramfs -u",
+    "systemctl reboot",
+)
+
+
+@dataclass(frozen=True)
+class Family:
+    title: str
+    host: str  # fields of the lab's spec
+    variables: dict[str, str]
+
+
+FAMILIES = (
+    Family("Debian 12, real packages, dkms", "os: debian-12, gpus: a100-gsp, components: all", {}),
+    Family("Ubuntu's shape, pre-built modules", "os: ubuntu-like, gpus: a40-x7", {"driver_branch": "525"}),
+)
+
+
+def measure(pairs: int) -> str:
+    """The section's text."""
+    rows = [_row(family, pairs) for family in FAMILIES]
+    return f"""\
+`playbooks/driver.yml` on a bare host, against the bare commands over ssh, each over its own connection: update and
+installation of the same packages, hold, blacklist, persistence, initramfs, reboot, `nvidia-smi`. Both with the reboot, from
+the first command to an answer of `nvidia-smi`; the role with its proof. No cluster is there, so nothing is drained. Goal: at
+most {GOAL} times the bare commands.
+
+| host | bare commands | role | ratio of the pairs, median |
+|---|---|---|---|
+{chr(10).join(rows)}
+
+{pairs} pairs each; {page.machine()}."""
+
+
+def _row(family: Family, pairs: int) -> str:
+    times: dict[str, list[float]] = {"bare": [], "role": []}
+    for _pair in range(pairs):
+        spec = f"cluster: false\nhosts:\n  - {{name: ours, {family.host}}}\n  - {{name: bare, {family.host}}}\n"
+        with plays.hosts("bench", spec) as lab:
+            before = set(ssh.run(lab, "ours", INSTALLED).split())
+            variables = {**VARIABLES, **family.variables}
+            times["role"].append(plays.play("playbooks/driver.yml", lab.inventory, variables, limit="ours").seconds)
+            packages = sorted(set(ssh.run(lab, "ours", INSTALLED).split()) - before)
+            times["bare"].append(_bare(lab, packages))
+    ratio = statistics.median(role / bare for role, bare in zip(times["role"], times["bare"]))
+    return f"| {family.title} | {page.spread(times['bare'])} | {page.spread(times['role'])} | {ratio:.2f} |"
+
+
+def _bare(lab: Lab, packages: list[str]) -> float:
+    """Seconds of the bare commands on the host named bare."""
+    words = {"packages": " ".join(packages), "names": " ".join(package.partition("=")[0] for package in packages)}
+    boot = _boot(lab)
+    started = time.monotonic()
+    for command in BARE:
+        ssh.run(lab, "bare", command.format(**words))
+    while _boot(lab) in ("", boot):
+        time.sleep(0.2)
+    ssh.run(lab, "bare", "nvidia-smi")
+    return time.monotonic() - started
+
+
+def _boot(lab: Lab) -> str:
+    """The host's boot id; empty while it does not answer."""
+    done = subprocess.run([*ssh.command(lab, "bare"), f"cat {BOOT_ID}"], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
