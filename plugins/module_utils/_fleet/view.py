@@ -44,7 +44,7 @@ def picture(progress: Progress, now: float, columns: int, rows: int, colour: boo
     lines = [_row(node, name, widest, now, columns - 1, colour) for node, name in zip(shown, names)]
     if len(shown) < len(at_work):
         lines.append(_cut(f"and {len(at_work) - len(shown)} more", columns - 1))
-    return [*lines, bar(progress, now, columns - 1)]
+    return [*lines, fleet_bar(progress, now, columns - 1)]
 
 
 def _names(nodes: Sequence[Node]) -> list[str]:
@@ -67,7 +67,7 @@ def _row(node: Node, name: str, widest: int, now: float, cells: int, colour: boo
     return text + coloured(away, "away", colour) if width(text) + len(away) <= cells else text
 
 
-def bar(progress: Progress, now: float, cells: int) -> str:
+def fleet_bar(progress: Progress, now: float, cells: int) -> str:
     """Return the fleet's bar with what there is to say, as far as there is room."""
     through = progress.count(DONE, FAILED, LEFT)
     total = max(progress.total, through)

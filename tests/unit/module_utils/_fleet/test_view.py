@@ -84,14 +84,14 @@ def test_who_is_away_longest_comes_first() -> None:
     ],
 )
 def test_the_bar(cells: int, expected: str) -> None:
-    assert view.bar(fleet(), 200.0, cells) == expected
+    assert view.fleet_bar(fleet(), 200.0, cells) == expected
 
 
 def test_a_rollout_that_is_through() -> None:
     progress = Progress(total=1)
     progress.step("a", "drain", 0)
     progress.end("a", DONE, 60)
-    assert view.bar(progress, 60, 79) == f"[{'#' * 40}] 1/1 done, 0 at work"
+    assert view.fleet_bar(progress, 60, 79) == f"[{'#' * 40}] 1/1 done, 0 at work"
 
 
 def test_without_colours_there_is_no_escape() -> None:
