@@ -24,6 +24,7 @@ from ansible_collections.t9k.gpu.plugins.filter.run_lines import run_lines
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.preview import stanza
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, shown
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as driver_plan
+from ansible_collections.t9k.gpu.plugins.module_utils._driver.files import SOURCES
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted as Driver
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
@@ -38,7 +39,7 @@ ENTRY = Entry((f"https://gpu:{SECRET}@mirror.internal/ubuntu",), ("jammy",), ("r
 
 
 def test_the_password_of_a_mirror() -> None:
-    target = Target("535.1", "proprietary", package_plan("535.1"), source=ENTRY)
+    target = Target("535.1", "proprietary", package_plan("535.1"), sources={SOURCES: ENTRY})
     steps = driver_plan.plan(bare_node(), Driver(drain="never"), target)
     assert "sources" in [step.name for step in steps]
     lines = [{"name": step.name, "reason": step.reason, "disturbs": step.disturbs} for step in steps]

@@ -49,9 +49,7 @@ class Target:
     leaving: tuple[str, ...] = ()  # packages of the former driver that must go
     gaps: tuple[str, ...] = ()  # what the installed driver of this version lacks
     transaction: Transaction = field(default_factory=Transaction)
-    sources: Mapping[str, Entry] = field(
-        default_factory=dict
-    )  # what must stand in the collection's own apt source files
+    sources: Mapping[str, Entry] = field(default_factory=dict)  # what the collection's own apt source files must hold
     warnings: tuple[str, ...] = ()  # where the packages are right already
     vendor_persistence_off: bool = False  # the unit these packages bring starts with --no-persistence-mode
 

@@ -51,17 +51,17 @@ def written() -> dict[str, set[str]]:
 
 def test_modes() -> None:
     modes = written()
-    modes.pop("t9k-gpu-driver")
+    modes.pop("{{ item.name }}")
     assert modes == {path: {mode} for path, mode in MODES.items()}
 
 
 def test_an_address_with_a_password_is_roots_alone() -> None:
-    (mode,) = written()["t9k-gpu-driver"]
+    (mode,) = written()["{{ item.name }}"]
     jinja = Environment()
     jinja.tests["search"] = lambda text, part: part in text
     jinja.filters["ternary"] = lambda value, yes, no: yes if value else no
     shown = {
-        uri: jinja.from_string(mode).render(__driver_todo={"sources": {"data": {"uris": [uri]}}})
+        uri: jinja.from_string(mode).render(item={"uris": [uri]})
         for uri in ("http://mirror/ubuntu", "http://user:password@mirror/ubuntu")
     }
     assert list(shown.values()) == ["0644", "0600"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -26,9 +24,7 @@ from tests.lab.archive import ubuntu
 from tests.lab.archive.deb import Package
 from tests.lab.archive.private_apt import PrivateApt
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which("apt-get") or os.geteuid() != 0, reason="needs apt and root (in its own folder)"
-)
+pytestmark = pytest.mark.needs("apt-get")
 FIRST, NEXT_KERNEL, NEXT_DRIVER = "2024-05-05", "2024-05-20", "2024-07-01"
 K106, K107, K113 = (f"5.15.0-{abi}-generic" for abi in (106, 107, 113))
 FOLLOW = Wanted(kernel="follow", branch="535", kernel_modules="open")
