@@ -82,6 +82,18 @@ options:
     type: list
     elements: str
     default: []
+  nodes_failed:
+    description:
+      - Nodes on which an earlier part of the run has failed. Their labels are left as they are, and they are not waited for.
+    type: list
+    elements: str
+    default: []
+  nodes_tolerated:
+    description:
+      - How many GPU nodes may be NotReady, unreachable, or cordoned and without their GPUs, as a number or a share of all such as V(5%),
+        rounded down. Within it they are told of in RV(warnings_found), beyond it they are waited for.
+    type: str
+    default: 5%
   node_sharing:
     description: Node name to the name of its sharing config, or null.
     type: dict
@@ -163,6 +175,11 @@ waiting_for:
   returned: success
   type: list
   elements: str
+nodes_left_out:
+  description: Nodes that are not waited for, each with the reason.
+  returned: success
+  type: dict
+  sample: {gpu-07: "NotReady since 2026-01-01T00:00:00Z"}
 expect:
   description: What readiness expects beside the objects themselves, for M(t9k.gpu.gpu_operator_readiness).
   returned: success
@@ -249,7 +266,7 @@ def result_of(state: operator_state.ClusterState, wanted: Wanted, steps: tuple[S
     now = datetime.datetime.now(datetime.timezone.utc)
     release = state.release
     pending = release is not None and release.pending and preflight.stuck(release, wanted.stale_after_s, now)
-    expect, waiting = wanted.expect, operator_plan.waiting(state, wanted)
+    found = operator_plan.judgement(state, wanted)
     return {
         "changed": False,
         "steps": [step.to_dict() for step in steps],
@@ -257,21 +274,16 @@ def result_of(state: operator_state.ClusterState, wanted: Wanted, steps: tuple[S
         "server_version": state.server_version,
         "diff": change.diff if steps else {},
         "values": dict(wanted.values),
-        "waiting": [each.to_dict() for each in waiting],
-        "waiting_for": list(map(str, waiting)),
-        "expect": {
-            "nfd": expect.nfd,
-            "configs": dict(expect.configs),
-            "sharing": dict(expect.sharing),
-            "mig": dict(expect.mig),
-            "gpu_nodes": list(expect.gpu_nodes),
-        },
+        "waiting": [each.to_dict() for each in found.waiting],
+        "waiting_for": list(map(str, found.waiting)),
+        "nodes_left_out": dict(found.out.nodes),
+        "expect": wanted.expect.to_dict(),
         "chart_description": f"t9k.gpu {wanted.digest}".strip(),
         "crd_version": operator_release.crd_version(wanted),
         "stuck_release": release.secret if release is not None and pending else "",
         "inventory": state.inventory.get("objects") or [],
         "inventory_wanted": operator_release.inventory_wanted(wanted),
-        "warnings_found": list(preflight.warnings(state, wanted)),
+        "warnings_found": [*preflight.warnings(state, wanted), *found.notes],
     }
 
 
@@ -314,6 +326,8 @@ def argument_spec() -> dict[str, Any]:
         "manifests": {"type": "list", "elements": "dict", "default": []},
         "nodes": {"type": "list", "elements": "str", "default": []},
         "gpu_nodes": {"type": "list", "elements": "str", "default": []},
+        "nodes_failed": {"type": "list", "elements": "str", "default": []},
+        "nodes_tolerated": {"type": "str", "default": "5%"},
         "crds_remove": {"type": "bool", "default": False},
         "adopt": {"type": "bool", "default": False},
         "interrupt": {"type": "bool", "default": False},

@@ -17,16 +17,15 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import values
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.left_out import few
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import gpu_nodes
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.operands import DRIVER, enabled
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import driver_sets, enabled
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import CONFIG_LABEL, MIG_LABEL
 
 if TYPE_CHECKING:
     from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object
     from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
     from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -46,22 +45,14 @@ PLUGIN_PODS = Disturbance("the device plugin's pods restart; running GPU pods ke
 OPERAND_PODS = Disturbance("the operator's own pods on GPU nodes restart; running GPU pods keep their GPUs")
 
 
-def few(names: Iterable[str]) -> str:
-    """Name some of many."""
-    found = sorted(names)
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return ", ".join(found[:_SHOWN]) + more
-
-
 def _driver_pods(state: ClusterState) -> int:
     """Count the driver containers; none run where the nodes' drivers are the hosts' own."""
-    sets = [item for name, item in state.daemonsets.items() if name.startswith(DRIVER)]
-    return sum((item.get("status") or {}).get("desiredNumberScheduled", 0) for item in sets)
+    return sum((item.get("status") or {}).get("desiredNumberScheduled", 0) for item in driver_sets(state).values())
 
 
 def of_release(state: ClusterState, wanted: Wanted) -> Disturbance:
     """Tell what a new chart or new values do to the GPU nodes."""
-    if state.policy is None:
+    if state.config is None:
         return Disturbance()
     pods = _driver_pods(state)
     if not enabled(state.policy, "driver", True) or not pods:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import is_ours, labels
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.disturbance import few
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.left_out import few
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ENFORCE
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import SHARING_NAME
 
