@@ -35,6 +35,14 @@ options:
     type: str
     choices: [helm, manifests]
     default: helm
+  chart_username:
+    description: The user of a private registry or repository, for the command in RV(helm).
+    type: str
+    default: ''
+  chart_ca_file:
+    description: The certificate authority of a private registry or repository; a file on the control host.
+    type: str
+    default: ''
   namespace:
     description: The operator's namespace.
     type: str
@@ -234,11 +242,30 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator import disturban
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import plan as operator_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import release as operator_release
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import state as operator_state
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.helm import helm_facts, helm_faults, pull_arguments
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.helm import (
+    api_versions,
+    ca_arguments,
+    helm_facts,
+    helm_faults,
+    login_arguments,
+    pull_arguments,
+)
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import ARGUMENT_SPEC, Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
 NEEDS_HELM = {"chart", "adopt", "release", "manifests", "release_remove"}
+
+
+#: Steps whose objects are rendered without the cluster's help.
+RENDERED = {"adopt", "manifests"}
+
+
+def fetching(params: dict[str, Any]) -> dict[str, Any]:
+    """Return how the chart is fetched."""
+    login = {"username": params["chart_username"], "ca_file": params["chart_ca_file"]}
+    known = login_arguments(params["chart"], login)
+    pull = pull_arguments(params["chart"], params["version"], bool(known))
+    return {"login": known, "pull": [*pull, *(ca_arguments(login) if pull else [])], "template": []}
 
 
 def refuse(faults: list[str]) -> None:
@@ -298,12 +325,14 @@ def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
     steps = () if faults else operator_plan.plan(state, wanted)
     helm: dict[str, Any] = {}
     if {step.name for step in steps} & NEEDS_HELM:
-        helm = {**helm_facts(runner(module), wanted.series), "pull": pull_arguments(wanted.chart, wanted.version)}
+        helm = {**helm_facts(runner(module), wanted.series), **fetching(params)}
         faults.extend(helm_faults(helm))
     faults.extend(disturbance.consent_faults(steps, wanted))
     for node in disturbance.mig_nodes(steps):
         pods = api.list("/api/v1/pods", {"fieldSelector": f"spec.nodeName={node}"})
         faults.extend(filter(None, [disturbance.held_fault(node, pods)]))
+    if {step.name for step in steps} & RENDERED:
+        helm["template"] = api_versions(api)
     if steps:
         faults.extend(rights.missing_rights(api, steps, wanted.namespace))
     refuse(faults)
@@ -318,6 +347,8 @@ def argument_spec() -> dict[str, Any]:
         **ARGUMENT_SPEC,
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "mode": {"type": "str", "choices": ["helm", "manifests"], "default": "helm"},
+        "chart_username": {"type": "str", "default": ""},
+        "chart_ca_file": {"type": "str", "default": ""},
         "namespace": {"type": "str", "default": "gpu-operator"},
         "release": {"type": "str", "default": "gpu-operator"},
         "pull_secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},

@@ -33,6 +33,8 @@ def package(version: str, out: Path) -> Path:
     with tempfile.TemporaryDirectory() as work:
         chart = Path(work, "gpu-operator")
         shutil.copytree(CHART, chart)
+        for name in generation.get("files_without", []):
+            (chart / name).unlink()
         _rewrite(chart / "values.yaml", lambda values: merged(values, generation.get("values", {})))
         _rewrite(chart / CRD, lambda crd: without(crd, generation.get("crd_without", [])))
         argv = [
