@@ -20,7 +20,7 @@ def node_of(hostvars: Mapping[str, Any], host: str) -> str:
         return host
     variables = hostvars[host]
     for name in ("gpu_node_name", "driver_node_name"):
-        if name in variables and variables[name]:
+        if variables.get(name):
             return str(variables[name])
     return host
 
@@ -35,7 +35,8 @@ def operator_hosts(
     """
     found: dict[str, Any] = {"nodes": [], "gpus": [], **{option: {} for option in _HOST_VARIABLES.values()}}
     for host in hosts:
-        node, variables = node_of(hostvars, host), hostvars[host] if host in hostvars else {}
+        known = host in hostvars  # hostvars is no dictionary: it has no get that makes a host's variables
+        node, variables = node_of(hostvars, host), (hostvars[host] if known else {})
         found["nodes"].append(node)
         for name, option in _HOST_VARIABLES.items():
             if name in variables and variables[name] not in (None, ""):

@@ -250,6 +250,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.helm import (
     login_arguments,
     pull_arguments,
 )
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import to_ask
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.reading import settled
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import ARGUMENT_SPEC, Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
@@ -321,6 +323,7 @@ def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
     paths = [wanted.ref(item).path for item in wanted.objects]
     secrets = wanted.pull_secrets if wanted.pull_secrets or not wanted.present else None
     state = operator_state.read(api, operator_state.Query(wanted.namespace, wanted.release, tuple(paths), secrets))
+    state = dataclasses.replace(state, settled=settled(api, to_ask(state, wanted)))
     faults = list(preflight.faults(state, wanted, datetime.datetime.now(datetime.timezone.utc)))
     steps = () if faults else operator_plan.plan(state, wanted)
     helm: dict[str, Any] = {}

@@ -104,7 +104,11 @@ def of_sharing(state: ClusterState, before: Mapping[str, str], after: Mapping[st
     nodes = [name for name, node in state.nodes.items() if labels(node).get(CONFIG_LABEL) in mps]
     if nodes:
         return Disturbance(f"clients of the MPS control daemon on {few(nodes)} end", interrupts=True)
-    return PLUGIN_PODS
+    users = [name for name, node in state.nodes.items() if labels(node).get(CONFIG_LABEL) in changed]
+    where = f"on {few(users)} " if users else "that use it by default "
+    return Disturbance(
+        f"the device plugin's pods {where}restart, some nodes at a time; running GPU pods keep their GPUs"
+    )
 
 
 def consent_faults(steps: Iterable[Step], wanted: Wanted) -> Iterable[str]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable, Dict, TypeVar
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.fault import ApiFault
@@ -22,6 +23,28 @@ PAGE = 500
 
 def by_name(items: list[Object]) -> dict[str, Object]:
     return {item["metadata"]["name"]: item for item in items}
+
+
+def _essence(item: Object) -> Object:
+    """Leave out what every write changes."""
+    metadata = {
+        k: v for k, v in item["metadata"].items() if k not in ("managedFields", "resourceVersion", "generation")
+    }
+    return {**item, "metadata": metadata}
+
+
+def settled(api: Api, asked: Iterable[tuple[str, Object, Object]]) -> frozenset[str]:
+    """Ask the API server which objects an apply would leave as they are; it applies nothing (``dryRun``). One that it refuses to try is
+    taken for different: the apply will say why."""
+    found = set()
+    for path, wish, present in asked:
+        try:
+            answer = api.apply(path, wish, dry_run=True)
+        except ApiFault:
+            continue
+        if _essence(answer) == _essence({"apiVersion": wish["apiVersion"], "kind": wish["kind"], **present}):
+            found.add(path)
+    return frozenset(found)
 
 
 class Reader:

@@ -137,7 +137,7 @@ def test_changed_config_restarts_its_readers_and_nothing_else() -> None:
     wanted = {**SHARED, "sharing": {"common": {"mode": "time_slicing", "replicas": 8}}}
     (step,) = operator_plan.plan(shared_state(), cluster.wanted(**wanted))
     assert (step.name, step.reason) == ("sharing", "changed: common")
-    assert "device plugin's pods restart" in step.disturbs
+    assert "device plugin's pods on gpu-1 restart" in step.disturbs
 
 
 def test_labels_go_before_the_configs_they_no_longer_name() -> None:
