@@ -93,7 +93,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._kube import labels as kub
 
 NODES = "/api/v1/nodes"
 #: Nodes a request.
-PAGE = 500
+PAGE = 2000
 
 
 def patch_all(api: kube_connect.Api, patches: tuple[kube_labels.NodePatch, ...], concurrency: int) -> None:

@@ -98,11 +98,13 @@ def environment(lab: Lab) -> dict[str, str]:
 
 def measured(argv: list[str], **more: Any) -> tuple[float, int, str]:
     """Seconds, the largest process in MiB, and what it says; in a process of its own, since the maximum never falls."""
-    code = (
-        "import json,resource,subprocess,sys,time;b=time.monotonic();d=subprocess.run(json.loads(sys.argv[1]),capture_output=True,text=True);"
-        "print(json.dumps([time.monotonic()-b,"
-        "resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss//1024,d.returncode,d.stdout+d.stderr]))"
-    )
+    code = """
+import json, resource, subprocess, sys, time
+began = time.monotonic()
+done = subprocess.run(json.loads(sys.argv[1]), capture_output=True, text=True)
+most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+print(json.dumps([time.monotonic() - began, most, done.returncode, done.stdout + done.stderr]))
+"""
     done = subprocess.run(
         [sys.executable, "-c", code, json.dumps(argv)], capture_output=True, text=True, check=True, **more
     )
