@@ -19,7 +19,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import values
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.left_out import few
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import gpu_nodes
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import driver_sets, enabled
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import driver_sets, enabled, section
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import CONFIG_LABEL, MIG_LABEL
 
 if TYPE_CHECKING:
@@ -104,11 +104,12 @@ def of_sharing(state: ClusterState, before: Mapping[str, str], after: Mapping[st
     nodes = [name for name, node in state.nodes.items() if labels(node).get(CONFIG_LABEL) in mps]
     if nodes:
         return Disturbance(f"clients of the MPS control daemon on {few(nodes)} end", interrupts=True)
-    users = [name for name, node in state.nodes.items() if labels(node).get(CONFIG_LABEL) in changed]
-    where = f"on {few(users)} " if users else "that use it by default "
-    return Disturbance(
-        f"the device plugin's pods {where}restart, some nodes at a time; running GPU pods keep their GPUs"
-    )
+    if not changed:
+        return PLUGIN_PODS
+    default = (section(state.policy, "devicePlugin").get("config") or {}).get("default")
+    users = [name for name, node in gpu_nodes(state).items() if (labels(node).get(CONFIG_LABEL) or default) in changed]
+    told = f"the device plugin's pods on {few(users)} restart, some nodes at a time; running GPU pods keep their GPUs"
+    return Disturbance(told) if users else Disturbance()
 
 
 def consent_faults(steps: Iterable[Step], wanted: Wanted) -> Iterable[str]:

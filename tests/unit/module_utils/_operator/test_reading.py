@@ -59,7 +59,7 @@ class DryRun:
         assert dry_run
         self.asked.append(path)
         if self.data is None:
-            raise ApiFault("PATCH", "HTTP 403", "x", "y", 403)
+            raise ApiFault("PATCH", "HTTP 403", "x", "y", status=403)
         return {"apiVersion": "v1", "kind": "Secret", **LIVE, "metadata": {**LIVE["metadata"], "resourceVersion": "8"},
                 "data": self.data}  # fmt: skip
 
