@@ -188,7 +188,8 @@ def _slow_machine(evidence: Evidence) -> Iterator[Reason]:
     for link, pairs in evidence.groups.items():
         values = evidence.measured(p2p.UNIDIRECTIONAL_ON, pairs)
         names = {evidence.report.devices[i].name for pair in pairs for i in pair if i < len(evidence.report.devices)}
-        known = least(next(iter(names)), link) if len(names) == 1 and values else None
+        model = names.pop() if len(names) == 1 else ""
+        known = least(model, link) if values else None
         if known is None:
             continue
         middle = statistics.median(values.values())
@@ -197,7 +198,7 @@ def _slow_machine(evidence: Evidence) -> Iterator[Reason]:
             what = (
                 f"all {len(values)} pairs by {link}: {_WORDS[p2p.UNIDIRECTIONAL_ON]} is {middle:.2f} GB/s in the middle"
             )
-            message = f"{what}, usually at least {known[0]:.2f} ({known[1]} of {next(iter(names))})"
+            message = f"{what}, usually at least {known[0]:.2f} ({known[1]} of {model})"
             yield Reason("slow_machine", "warn", message, None, p2p.UNIDIRECTIONAL_ON, middle, round(known[0], 2))
 
 
