@@ -50,7 +50,7 @@ def large(number: int) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, Path]]:
     folder, found = tmp_path_factory.mktemp("scale"), Lab("scale")
-    (folder / "lab.yml").write_text("cluster: true\nhosts:\n  - {name: gpu-1, os: ubuntu-like, gpus: a40}\n")
+    (folder / "lab.yml").write_text("cluster: true\nhosts:\n  - {name: gpu-1, os: ubuntu-like, gpus: a40-x7}\n")
     (folder / "hosts").write_text("[kube_node]\ngpu-1\n[all:vars]\nansible_connection=local\n")
     command = [sys.executable, "-m", "tests.lab.cluster"]
     subprocess.run([*command, "up", "--name", found.name, "--spec", str(folder / "lab.yml")], check=True)

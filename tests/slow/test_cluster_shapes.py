@@ -20,7 +20,7 @@ from tests.lab.cluster.api import Api
 from tests.lab.state import Lab
 
 ROOT = Path(__file__).resolve().parents[2]
-NODES = {"cpu-1": "none", "gpu-jammy": "a40", "gpu-bookworm": "a100"}
+NODES = {"cpu-1": "none", "gpu-jammy": "a40-x7", "gpu-bookworm": "a100-gsp"}
 SYSTEMS = {"cpu-1": "debian-12", "gpu-jammy": "ubuntu-like", "gpu-bookworm": "debian-12"}
 CRD = {"driver": {"nvidiaDriverCRD": {"enabled": True}}}
 DRA = {"gpuCluster": {"deployCR": True}, "clusterPolicy": {"deployCR": False}}
