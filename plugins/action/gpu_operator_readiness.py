@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.waits import Progress
 
 MODULE = "t9k.gpu.gpu_operator_readiness"
 SLICE_S = 15
@@ -23,25 +26,33 @@ def told(summary: list[str]) -> str:
 
 
 class ActionModule(ActionBase):
+    """Counts the seconds without progress: what gets better, however slowly, is waited for."""
+
     _supports_check_mode = True
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        start, total, said = time.monotonic(), int(arguments.get("timeout", 900)), ""
+        patience, progress = int(arguments.get("timeout", 900)), Progress()
+        start = last = time.monotonic()
+        said = ""
         while True:
-            left = total - (time.monotonic() - start)
-            final = left <= SLICE_S
-            slice_s = max(0, int(min(left, SLICE_S)))
-            asked = {**arguments, "timeout": slice_s, "already_waited": total - slice_s}
-            if not final:
-                asked["fail_on_timeout"] = False
+            left = patience - (time.monotonic() - last)
+            asked = {**arguments, **_slice(patience, left, bool(arguments.get("fail_on_timeout", True)))}
             result = self._execute_module(module_name=MODULE, module_args=asked, task_vars=task_vars)
-            if final or result.get("failed") or result.get("ready"):
+            if left <= 0 or result.get("failed") or result.get("ready"):
                 break
+            if progress.made(result["waiting"]):
+                last = time.monotonic()
             if told(result["summary"]) != said:
                 said = told(result["summary"])
                 display.display(f"waiting for {said}", color="dark gray")
         if "waited_s" in result:
             result["waited_s"] = round(time.monotonic() - start, 1)
         return result
+
+
+def _slice(patience: int, left: float, fail: bool) -> dict[str, Any]:
+    """Return the arguments of one slice; the last one only looks, and may fail."""
+    slice_s = max(0, math.ceil(min(left, SLICE_S)))
+    return {"timeout": slice_s, "already_waited": patience - slice_s, "fail_on_timeout": fail and left <= 0}

@@ -25,6 +25,9 @@ from ansible_collections.t9k.gpu.plugins.module_utils._report import model as re
 from ansible_collections.t9k.gpu.plugins.module_utils._report.heatmap import heatmap
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "roles/gpu_report/templates/report.html.j2"
+#: In a fleet up to so many nodes each has a section of its own; in a larger one so many, those that need attention first: a page with
+#: thousands of sections opens nowhere.
+ALL_DETAILED, DETAILED = 200, 50
 SPEC: dict[str, Any] = {
     "html": {"type": "path", "required": True},
     "json": {"type": "path"},
@@ -46,10 +49,10 @@ def _template() -> Template:
 def render(model: dict[str, Any]) -> str:
     """Render the page. Every value is escaped but the heat maps, which escape what they are made from."""
     maps: dict[str, int] = {}
-    drawn = {node["name"]: heatmaps(node, maps) for node in model["nodes"]}
-    return _template().render(
-        **model, attention=report_model.ATTENTION, drawn=drawn, maps=[Markup(svg) for svg in maps]
-    )
+    detailed = len(model["nodes"]) if len(model["nodes"]) <= ALL_DETAILED else DETAILED
+    drawn = {node["name"]: heatmaps(node, maps) for node in model["nodes"][:detailed]}
+    shared = [Markup(svg) for svg in maps]
+    return _template().render(**model, attention=report_model.ATTENTION, drawn=drawn, maps=shared, detailed=detailed)
 
 
 def heatmaps(node: dict[str, Any], maps: dict[str, int]) -> list[dict[str, Any]]:

@@ -14,20 +14,38 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.values import NF
 _HOST_VARIABLES = {"gpu_sharing": "sharing", "gpu_operator_operands": "operands", "gpu_mig": "mig"}
 
 
-def operator_hosts(hostvars: Mapping[str, Any], nodes: Iterable[str]) -> dict[str, Any]:
-    """Return what each node's host asks for, as sharing, operands and mig → node → value, and which have GPUs (gpus).
+def node_of(hostvars: Mapping[str, Any], host: str) -> str:
+    """Return the name that a host has in the cluster: its own word, else its name in the inventory."""
+    if host not in hostvars:
+        return host
+    variables = hostvars[host]
+    for name in ("gpu_node_name", "driver_node_name"):
+        if variables.get(name):
+            return str(variables[name])
+    return host
 
-    Of GPUs only a run knows whose driver play has looked.
+
+def operator_hosts(
+    hostvars: Mapping[str, Any], hosts: Iterable[str], gpu_hosts: Iterable[str] = (), failed: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Return what each node's host asks for, as sharing, operands and mig → node → value; the names of all nodes (nodes), of those
+    that have GPUs (gpus) and of those that the run has given up (failed).
+
+    Of GPUs only a run knows whose driver play has looked, and whoever wrote ``gpu_hosts``.
     """
-    found: dict[str, Any] = {"gpus": [], **{option: {} for option in _HOST_VARIABLES.values()}}
-    for node in (each for each in nodes if each in hostvars):
-        variables = hostvars[node]
+    found: dict[str, Any] = {"nodes": [], "gpus": [], **{option: {} for option in _HOST_VARIABLES.values()}}
+    for host in hosts:
+        known = host in hostvars  # hostvars is no dictionary: it has no get that makes a host's variables
+        node, variables = node_of(hostvars, host), (hostvars[host] if known else {})
+        found["nodes"].append(node)
         for name, option in _HOST_VARIABLES.items():
             if name in variables and variables[name] not in (None, ""):
                 found[option][node] = variables[name]
         if "__driver_plan" in variables and variables["__driver_plan"].get("has_gpu"):
             found["gpus"].append(node)
-    return found
+    more = [node_of(hostvars, host) for host in gpu_hosts]
+    found["gpus"] = sorted({*found["gpus"], *more})
+    return {**found, "failed": [node_of(hostvars, host) for host in failed]}
 
 
 def operator_images(

@@ -9,7 +9,8 @@ module: gpu_operator_images
 short_description: List every image that a version of the NVIDIA GPU operator's chart needs
 version_added: 0.1.0
 description:
-  - Renders the chart and lists the images of its workloads and of the ClusterPolicy's components.
+  - Renders the chart and lists the images of its workloads and of the components of ClusterPolicy, GPUCluster and
+    NVIDIADriver.
   - With O(image_registry), renders it a second time as the role would install it, so that each target is what the
     cluster is going to pull.
   - Needs helm, and no cluster.
@@ -25,6 +26,28 @@ options:
     type: list
     elements: str
     default: []
+  kernels:
+    description: Kernels of the nodes, which the tags of precompiled drivers go on with.
+    type: list
+    elements: str
+    default: []
+  manifests:
+    description: Further objects of the role; of these the NVIDIADrivers name images.
+    type: list
+    elements: dict
+    default: []
+  chart_username:
+    description: The user of a private registry or repository.
+    type: str
+    default: ''
+  chart_password:
+    description: The password. It goes to helm's input.
+    type: str
+    default: ''
+  chart_ca_file:
+    description: The certificate authority of a private registry or repository.
+    type: str
+    default: ''
   everything:
     description: Also list components that are switched off.
     type: bool
@@ -79,9 +102,9 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import AR
 TIME_LIMIT_S = 300
 
 
-def helm(run: Run, argv: list[str], next_step: str) -> str:
-    """Run helm and return what it prints."""
-    result = run(argv, timeout_s=TIME_LIMIT_S)
+def helm(run: Run, argv: list[str], next_step: str, secret: str | None = None) -> str:
+    """Run helm, with what must be in no command line on its input, and return what it prints."""
+    result = run(argv, timeout_s=TIME_LIMIT_S, stdin=secret)
     if result.missing:
         step = "install helm 3 or 4 on the control host (the machine that runs ansible-playbook)"
         raise GpuError("helm 3 or 4", "no program helm in the PATH", " ".join(argv[:2]), step)
@@ -94,10 +117,16 @@ def helm(run: Run, argv: list[str], next_step: str) -> str:
 
 def fetch(run: Run, params: dict[str, Any], folder: Path) -> str:
     """Fetch the chart if it is remote, and return its local path."""
-    pull = operator_helm.pull_arguments(params["chart"], params["version"])
+    login = {"username": params["chart_username"], "ca_file": params["chart_ca_file"]}
+    known = operator_helm.login_arguments(params["chart"], login)
+    pull = operator_helm.pull_arguments(params["chart"], params["version"], bool(known))
     if not pull:
         return str(params["chart"])
-    helm(run, [*pull, "--destination", str(folder)], "check the address, the version and the way there")
+    step, files = "check the address, the user, the version and the way there", []
+    if known:
+        files = operator_helm.kept_in(str(folder))
+        helm(run, [*known, *files], step, params["chart_password"])
+    helm(run, [*pull, *operator_helm.ca_arguments(login), "--destination", str(folder), *files], step)
     return str(next(folder.glob("*.tgz")))
 
 
@@ -112,14 +141,37 @@ def listed(run: Run, params: dict[str, Any], chart: str, registry: str, folder: 
     values = operator_values.build(series, typed)
     file = folder / "values.json"
     file.write_text(json.dumps(values), encoding="utf-8")
-    argv = ["helm", "template", "gpu-operator", chart, "--namespace=gpu-operator", f"--values={file}"]
+    argv = [
+        "helm",
+        "template",
+        "gpu-operator",
+        chart,
+        "--namespace=gpu-operator",
+        *operator_helm.WITHOUT_CLUSTER,
+        f"--values={file}",
+    ]
     text = helm(run, argv, "correct the values that helm names")
-    return operator_images.collect(operator_manifests.documents(text), params["systems"], params["everything"])
+    nodes = operator_images.Nodes(tuple(params["systems"]), tuple(params["kernels"]))
+    drivers = [each for each in params["manifests"] if each.get("kind") == "NVIDIADriver"]
+    return operator_images.collect([*operator_manifests.documents(text), *drivers], nodes, params["everything"])
+
+
+def without_kernels(params: dict[str, Any]) -> None:
+    """Refuse precompiled drivers where nobody says for which kernels."""
+    driver = params["values"].get("driver") or {}
+    if driver.get("usePrecompiled") and not params["kernels"]:
+        raise GpuError(
+            "the kernels of the nodes, which the tags of precompiled drivers end with",
+            "none",
+            "gpu_operator_mirror_kernels",
+            "name them as uname -r does, e.g. 5.15.0-130-generic",
+        )
 
 
 def run_all(run: Run, params: dict[str, Any], folder: Path) -> dict[str, Any]:
     """List the images as they are and as a mirror would have them."""
     chart = fetch(run, params, folder)
+    without_kernels(params)
     sources = listed(run, params, chart, "", folder)
     registry = params["image_registry"].rstrip("/")
     targets = listed(run, params, chart, registry, folder) if registry else {}
@@ -137,6 +189,11 @@ def main() -> None:
         argument_spec={
             **ARGUMENT_SPEC,
             "systems": {"type": "list", "elements": "str", "default": []},
+            "kernels": {"type": "list", "elements": "str", "default": []},
+            "manifests": {"type": "list", "elements": "dict", "default": []},
+            "chart_username": {"type": "str", "default": ""},
+            "chart_password": {"type": "str", "default": "", "no_log": True},
+            "chart_ca_file": {"type": "str", "default": ""},
             "everything": {"type": "bool", "default": False},
         },
         supports_check_mode=True,

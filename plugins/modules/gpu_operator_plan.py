@@ -35,6 +35,14 @@ options:
     type: str
     choices: [helm, manifests]
     default: helm
+  chart_username:
+    description: The user of a private registry or repository, for the command in RV(helm).
+    type: str
+    default: ''
+  chart_ca_file:
+    description: The certificate authority of a private registry or repository; a file on the control host.
+    type: str
+    default: ''
   namespace:
     description: The operator's namespace.
     type: str
@@ -82,6 +90,18 @@ options:
     type: list
     elements: str
     default: []
+  nodes_failed:
+    description:
+      - Nodes on which an earlier part of the run has failed. Their labels are left as they are, and they are not waited for.
+    type: list
+    elements: str
+    default: []
+  nodes_tolerated:
+    description:
+      - How many GPU nodes may be NotReady, unreachable, or cordoned and without their GPUs, as a number or a share of all such as V(5%),
+        rounded down. Within it they are told of in RV(warnings_found), beyond it they are waited for.
+    type: str
+    default: 5%
   node_sharing:
     description: Node name to the name of its sharing config, or null.
     type: dict
@@ -163,6 +183,11 @@ waiting_for:
   returned: success
   type: list
   elements: str
+nodes_left_out:
+  description: Nodes that are not waited for, each with the reason.
+  returned: success
+  type: dict
+  sample: {gpu-07: "NotReady since 2026-01-01T00:00:00Z"}
 expect:
   description: What readiness expects beside the objects themselves, for M(t9k.gpu.gpu_operator_readiness).
   returned: success
@@ -217,11 +242,32 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator import disturban
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import plan as operator_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import release as operator_release
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import state as operator_state
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.helm import helm_facts, helm_faults, pull_arguments
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.helm import (
+    api_versions,
+    ca_arguments,
+    helm_facts,
+    helm_faults,
+    login_arguments,
+    pull_arguments,
+)
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import to_ask
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.reading import settled
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import ARGUMENT_SPEC, Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
 NEEDS_HELM = {"chart", "adopt", "release", "manifests", "release_remove"}
+
+
+#: Steps whose objects are rendered without the cluster's help.
+RENDERED = {"adopt", "manifests"}
+
+
+def fetching(params: dict[str, Any]) -> dict[str, Any]:
+    """Return how the chart is fetched."""
+    login = {"username": params["chart_username"], "ca_file": params["chart_ca_file"]}
+    known = login_arguments(params["chart"], login)
+    pull = pull_arguments(params["chart"], params["version"], bool(known))
+    return {"login": known, "pull": [*pull, *(ca_arguments(login) if pull else [])], "template": []}
 
 
 def refuse(faults: list[str]) -> None:
@@ -249,7 +295,7 @@ def result_of(state: operator_state.ClusterState, wanted: Wanted, steps: tuple[S
     now = datetime.datetime.now(datetime.timezone.utc)
     release = state.release
     pending = release is not None and release.pending and preflight.stuck(release, wanted.stale_after_s, now)
-    expect, waiting = wanted.expect, operator_plan.waiting(state, wanted)
+    found = operator_plan.judgement(state, wanted)
     return {
         "changed": False,
         "steps": [step.to_dict() for step in steps],
@@ -257,21 +303,16 @@ def result_of(state: operator_state.ClusterState, wanted: Wanted, steps: tuple[S
         "server_version": state.server_version,
         "diff": change.diff if steps else {},
         "values": dict(wanted.values),
-        "waiting": [each.to_dict() for each in waiting],
-        "waiting_for": list(map(str, waiting)),
-        "expect": {
-            "nfd": expect.nfd,
-            "configs": dict(expect.configs),
-            "sharing": dict(expect.sharing),
-            "mig": dict(expect.mig),
-            "gpu_nodes": list(expect.gpu_nodes),
-        },
+        "waiting": [each.to_dict() for each in found.waiting],
+        "waiting_for": list(map(str, found.waiting)),
+        "nodes_left_out": dict(found.out.nodes),
+        "expect": wanted.expect.to_dict(),
         "chart_description": f"t9k.gpu {wanted.digest}".strip(),
         "crd_version": operator_release.crd_version(wanted),
         "stuck_release": release.secret if release is not None and pending else "",
         "inventory": state.inventory.get("objects") or [],
         "inventory_wanted": operator_release.inventory_wanted(wanted),
-        "warnings_found": list(preflight.warnings(state, wanted)),
+        "warnings_found": [*preflight.warnings(state, wanted), *found.notes],
     }
 
 
@@ -282,16 +323,19 @@ def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
     paths = [wanted.ref(item).path for item in wanted.objects]
     secrets = wanted.pull_secrets if wanted.pull_secrets or not wanted.present else None
     state = operator_state.read(api, operator_state.Query(wanted.namespace, wanted.release, tuple(paths), secrets))
+    state = dataclasses.replace(state, settled=settled(api, to_ask(state, wanted)))
     faults = list(preflight.faults(state, wanted, datetime.datetime.now(datetime.timezone.utc)))
     steps = () if faults else operator_plan.plan(state, wanted)
     helm: dict[str, Any] = {}
     if {step.name for step in steps} & NEEDS_HELM:
-        helm = {**helm_facts(runner(module), wanted.series), "pull": pull_arguments(wanted.chart, wanted.version)}
+        helm = {**helm_facts(runner(module), wanted.series), **fetching(params)}
         faults.extend(helm_faults(helm))
     faults.extend(disturbance.consent_faults(steps, wanted))
     for node in disturbance.mig_nodes(steps):
         pods = api.list("/api/v1/pods", {"fieldSelector": f"spec.nodeName={node}"})
         faults.extend(filter(None, [disturbance.held_fault(node, pods)]))
+    if {step.name for step in steps} & RENDERED:
+        helm["template"] = api_versions(api)
     if steps:
         faults.extend(rights.missing_rights(api, steps, wanted.namespace))
     refuse(faults)
@@ -306,6 +350,8 @@ def argument_spec() -> dict[str, Any]:
         **ARGUMENT_SPEC,
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "mode": {"type": "str", "choices": ["helm", "manifests"], "default": "helm"},
+        "chart_username": {"type": "str", "default": ""},
+        "chart_ca_file": {"type": "str", "default": ""},
         "namespace": {"type": "str", "default": "gpu-operator"},
         "release": {"type": "str", "default": "gpu-operator"},
         "pull_secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
@@ -314,6 +360,8 @@ def argument_spec() -> dict[str, Any]:
         "manifests": {"type": "list", "elements": "dict", "default": []},
         "nodes": {"type": "list", "elements": "str", "default": []},
         "gpu_nodes": {"type": "list", "elements": "str", "default": []},
+        "nodes_failed": {"type": "list", "elements": "str", "default": []},
+        "nodes_tolerated": {"type": "str", "default": "5%"},
         "crds_remove": {"type": "bool", "default": False},
         "adopt": {"type": "bool", "default": False},
         "interrupt": {"type": "bool", "default": False},

@@ -34,13 +34,15 @@ options:
   expect:
     description:
       - What the chosen options lead one to expect. C(nfd) says whether the chart brings node feature discovery,
-        C(gpu_nodes) are nodes known to have GPUs, C(configs) is sharing config name to device plugin document,
+        C(gpu_nodes) are nodes known to have GPUs, C(gpu_cluster) says that the operator works by a GPUCluster, C(tolerated) is how many GPU
+        nodes may be out of order, C(failed) are nodes that are not waited for, C(configs) is sharing config name to device plugin document,
         C(sharing) is node name to sharing config name, and C(mig) is node name to MIG configuration.
       - M(t9k.gpu.gpu_operator_plan) returns it.
     type: dict
     default: {}
   timeout:
-    description: How many seconds to wait. V(0) looks once.
+    description:
+      - How many seconds to wait without progress; while less is missing than ever before, the waiting goes on. V(0) looks once.
     type: int
     default: 900
   interval:
@@ -77,12 +79,22 @@ waiting:
   returned: always
   type: list
   elements: dict
-  sample: [{kind: Node, name: gpu-01, wanted: "4 nvidia.com/gpu.shared from 1 GPUs", found: "0"}]
+  sample: [{kind: Node, name: gpu-01, wanted: "4 nvidia.com/gpu.shared from 1 GPUs", found: "0", final: false, missing: 1}]
 summary:
   description: The same, one line each.
   returned: always
   type: list
   elements: str
+notes:
+  description: What is put up with, one line each.
+  returned: success
+  type: list
+  elements: str
+nodes_left_out:
+  description: Nodes that are not waited for, each with the reason.
+  returned: success
+  type: dict
+  sample: {gpu-07: "NotReady since 2026-01-01T00:00:00Z"}
 waited_s:
   description: How long it took.
   returned: success
@@ -102,24 +114,62 @@ from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as kube_connect
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import readiness
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.blocked import last_events, unready
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import Expect, Waiting
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Reader, read_workloads
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import Expect
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.reading import (
+    Reader,
+    needed,
+    read_nodes,
+    read_workloads,
+)
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.waits import Waiting
+
+#: How old what is known of the nodes may get while something else is waited for.
+NODES_EVERY_S = 10.0
+#: So many nodes are read one by one; for more, one list is cheaper.
+FEW = 40
 
 
-def look(api: kube_connect.Api, params: dict[str, Any]) -> tuple[Waiting, ...]:
-    """Look at the cluster once."""
-    reader = Reader(api)
-    state = ClusterState(**read_workloads(reader, params["namespace"]))
-    if reader.denied:
-        raise GpuError(
-            "to read the operator's objects", "; ".join(reader.denied), f"API server {api.server}", "see docs/rbac.md"
-        )
-    if params["state"] == "absent":
-        return readiness.remaining(state, params["namespace"])
-    expect = params["expect"]
-    parts = {name: expect.get(name) or {} for name in ("configs", "sharing", "mig")}
-    wanted = Expect(expect.get("nfd", True), **parts, gpu_nodes=tuple(expect.get("gpu_nodes") or ()))
-    return readiness.waiting(state, wanted)
+class Looks:
+    """Looks at the cluster again and again; at the nodes, which are most of what there is to read, only when they decide."""
+
+    def __init__(self, api: kube_connect.Api, params: dict[str, Any]) -> None:
+        self.api, self.params = api, params
+        self.expect = Expect.of(params["expect"])
+        self.nodes: dict[str, Any] | None = None
+        self.read_at = 0.0
+
+    def look(self) -> readiness.Judgement:
+        """Look once. Whatever it says of nodes that were read before is not its last word: all is ready only by fresh ones."""
+        reader = Reader(self.api)
+        workloads = read_workloads(reader, self.params["namespace"])
+        old = self.nodes is not None and time.monotonic() - self.read_at < NODES_EVERY_S
+        if old:
+            found = self._judge(reader, workloads)
+            if any(each.kind not in ("Node", "Nodes") for each in found.waiting):
+                return found
+            self._refresh({each.name for each in found.waiting if each.kind == "Node"})
+            found = self._judge(reader, workloads)
+            if found.waiting and not any(each.kind == "Nodes" for each in found.waiting):
+                return found
+        self.nodes, self.read_at = read_nodes(reader), time.monotonic()
+        return self._judge(reader, workloads)
+
+    def _refresh(self, names: set[str]) -> None:
+        """Read a few nodes one by one."""
+        if self.nodes is not None and len(names) <= FEW:
+            found = {name: self.api.get_or_none(f"/api/v1/nodes/{name}") for name in sorted(names)}
+            self.nodes = {**self.nodes, **{name: needed(node) for name, node in found.items() if node}}
+            self.nodes = {name: node for name, node in self.nodes.items() if found.get(name, node)}
+
+    def _judge(self, reader: Reader, workloads: dict[str, Any]) -> readiness.Judgement:
+        if reader.denied:
+            told = "; ".join(reader.denied)
+            raise GpuError("to read the operator's objects", told, f"API server {self.api.server}", "see docs/rbac.md")
+        state = ClusterState(nodes=self.nodes or {}, **workloads)
+        if self.params["state"] == "absent":
+            return readiness.Judgement(readiness.remaining(state, self.params["namespace"]))
+        return readiness.assess(state, self.expect)
 
 
 def reasons(api: kube_connect.Api, namespace: str) -> str:
@@ -139,27 +189,35 @@ def hopeless(waiting: tuple[Waiting, ...]) -> bool:
 def run(params: dict[str, Any]) -> dict[str, Any]:
     api = kube_connect.connect(params, known=params["already_waited"] > 0)
     start = time.monotonic()
-    waiting = look(api, params)
-    while waiting and not hopeless(waiting) and time.monotonic() - start < params["timeout"]:
+    looks = Looks(api, params)
+    found = looks.look()
+    while found.waiting and not hopeless(found.waiting) and time.monotonic() - start < params["timeout"]:
         time.sleep(params["interval"])
-        waiting = look(api, params)
-    if waiting and (params["fail_on_timeout"] or hopeless(waiting)):
-        told = "\n  ".join(map(str, waiting))
-        patience_s = params["already_waited"] + params["timeout"]
-        raise GpuError(
-            f"a GPU operator in namespace {params['namespace']} that is {params['state']} within {patience_s} s",
-            f"waiting for\n  {told}{reasons(api, params['namespace'])}\n",
-            f"API server {api.server}",
-            "act on what blocks, then run again",
-        )
+        found = looks.look()
+    if found.waiting and (params["fail_on_timeout"] or hopeless(found.waiting)):
+        raise blocked(api, params, found)
     return {
         "changed": False,
-        "ready": not waiting,
-        "waiting": [each.to_dict() for each in waiting],
-        "summary": list(map(str, waiting)),
+        "ready": not found.waiting,
+        "waiting": [each.to_dict() for each in found.waiting],
+        "summary": list(map(str, found.waiting)),
+        "notes": list(found.notes),
+        "nodes_left_out": dict(found.out.nodes),
         "waited_s": round(time.monotonic() - start, 1),
         "requests": api.requests,
     }
+
+
+def blocked(api: kube_connect.Api, params: dict[str, Any], found: readiness.Judgement) -> GpuError:
+    """Return the error that says what never came, and what pods and events say of it."""
+    told = "\n  ".join(map(str, found.waiting))
+    patience_s = params["already_waited"] + params["timeout"]
+    return GpuError(
+        f"a GPU operator in namespace {params['namespace']} that is {params['state']}",
+        f"no progress within {patience_s} s; waiting for\n  {told}{reasons(api, params['namespace'])}\n",
+        f"API server {api.server}",
+        "act on what blocks, then run again",
+    )
 
 
 def main() -> None:

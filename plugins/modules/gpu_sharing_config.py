@@ -13,8 +13,9 @@ description:
     one ConfigMap, one key for each config.
   - The device plugin ignores silently what it does not understand. Here each such key is an error with its path, and
     nothing is sent.
-  - The device plugin reads its config only when it starts, so the daemonsets that mount the ConfigMap are restarted
-    when a config changed, also by the next run if this one is broken off.
+  - The device plugin reads its config only when it starts, so where a config changed the pods of the daemonsets that mount the ConfigMap
+    are restarted, on the nodes that use that config and on no others, some nodes at a time; also by the next run if this one is broken
+    off.
   - The ClusterPolicy's C(devicePlugin.config) is not touched, since it belongs to the chart's values. Nodes choose
     their config by the label C(nvidia.com/device-plugin.config); see M(t9k.gpu.k8s_node_labels).
 author: t9k.gpu maintainers (@t9k)
@@ -46,6 +47,15 @@ options:
     description: Namespace of the GPU Operator.
     type: str
     default: gpu-operator
+  max_unavailable:
+    description:
+      - On how many nodes pods are restarted at a time, as a number or as a share of the nodes that use a changed config, such as V(25%).
+    type: str
+    default: 25%
+  timeout:
+    description: Seconds within which the pods of such a batch must be Ready again.
+    type: int
+    default: 300
   state:
     description:
       - Whether the ConfigMap should be there.
@@ -54,8 +64,8 @@ options:
     choices: [present, absent]
     default: present
 notes:
-  - Needs the verbs V(get), V(create), V(patch) and V(delete) on V(configmaps), and V(list) and V(patch) on
-    V(daemonsets), all in O(namespace).
+  - Needs the verbs V(get), V(create), V(patch) and V(delete) on V(configmaps), V(list) on V(daemonsets), and V(list) and V(delete) on
+    V(pods), all in O(namespace); and V(list) on V(nodes) and V(clusterpolicies).
 """
 
 EXAMPLES = r"""
@@ -95,6 +105,12 @@ restarted:
   type: list
   elements: str
   sample: [nvidia-device-plugin-daemonset]
+nodes:
+  description: The nodes on which they were restarted.
+  returned: success
+  type: list
+  elements: str
+  sample: [gpu-01]
 requests:
   description: How many requests were sent to the API server, repeated ones included.
   returned: success
@@ -111,25 +127,49 @@ from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as kube_connect
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing import configmap as sharing_configmap
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing import documents as sharing_documents
+from ansible_collections.t9k.gpu.plugins.module_utils._sharing.restart import Due, restart, users_of
 
 
-def present(
-    api: kube_connect.Api, place: sharing_configmap.Place, documents: dict[str, Any], check_mode: bool
-) -> dict[str, Any]:
+def present(api: kube_connect.Api, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    place, documents = place_of(params), sharing_documents.documents(params["configs"] or {})
     found = api.get_or_none(place.config_map)
-    users = consumers(api, place) if sharing_configmap.stale(found, documents) else []
-    steps = sharing_configmap.plan(place, found, documents, users)
+    stale = sharing_configmap.stale(found, documents)
+    due = to_restart(api, place, sharing_configmap.due(found, documents)) if stale else Due()
+    noted = sharing_configmap.PENDING in ((found or {}).get("metadata", {}).get("annotations") or {})
+    steps = list(sharing_configmap.plan(place, found, documents, bool(due.pods)))
     if not check_mode:
         for step in steps:
             getattr(api, step.method)(step.path, step.body)
+        restart(api, place, due, params["max_unavailable"], params["timeout"])
+        if due.pods or noted:
+            settled = sharing_configmap.settle(place)
+            getattr(api, settled.method)(settled.path, settled.body)
     before = None if found is None else found.get("data") or {}
     change = difference(place, before, sharing_configmap.data(documents, before or {}))
     return {
-        "changed": bool(steps),
+        "changed": bool(steps or due.pods or noted),
         "diff": change.diff,
-        "restarted": users,
+        "restarted": list(due.daemonsets) if due.pods else [],
+        "nodes": sorted(due.pods),
         "configs": {name: described(document) for name, document in documents.items()},
     }
+
+
+def to_restart(api: kube_connect.Api, place: sharing_configmap.Place, names: frozenset[str]) -> Due:
+    """Find the pods that have read one of the configs."""
+    users = consumers(api, place)
+    if not users or not names:
+        return Due()
+    policies = api.list("/apis/nvidia.com/v1/clusterpolicies")
+    plugins = [((policy.get("spec") or {}).get("devicePlugin") or {}).get("config") or {} for policy in policies]
+    default = next((config["default"] for config in plugins if config.get("default")), "")
+    nodes = users_of(api.list("/api/v1/nodes", limit=500, metadata_only=True), names, default)
+    pods = api.list(f"/api/v1/namespaces/{place.namespace}/pods")
+    return Due.of(users, pods, nodes)
+
+
+def place_of(params: dict[str, Any]) -> sharing_configmap.Place:
+    return sharing_configmap.Place(params["name"], params["namespace"])
 
 
 def difference(place: sharing_configmap.Place, before: dict[str, str] | None, after: dict[str, str] | None) -> Change:
@@ -157,7 +197,7 @@ def absent(api: kube_connect.Api, place: sharing_configmap.Place, check_mode: bo
     if found and not check_mode:
         api.delete(place.config_map)
     change = difference(place, None if found is None else found.get("data") or {}, None)
-    return {"changed": change.changed, "diff": change.diff, "restarted": []}
+    return {"changed": change.changed, "diff": change.diff, "restarted": [], "nodes": []}
 
 
 def consumers(api: kube_connect.Api, place: sharing_configmap.Place) -> list[str]:
@@ -165,13 +205,12 @@ def consumers(api: kube_connect.Api, place: sharing_configmap.Place) -> list[str
 
 
 def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
-    place = sharing_configmap.Place(params["name"], params["namespace"])
-    documents = sharing_documents.documents(params["configs"] or {})
+    sharing_documents.documents(params["configs"] or {})  # what is wrong with them is said before any request
     api = kube_connect.connect(params)
     if params["state"] == "absent":
-        result = absent(api, place, module.check_mode)
+        result = absent(api, place_of(params), module.check_mode)
     else:
-        result = present(api, place, documents, module.check_mode)
+        result = present(api, params, module.check_mode)
     return {**result, "requests": api.requests}
 
 
@@ -182,6 +221,8 @@ def main() -> None:
             "configs": {"type": "dict"},
             "name": {"type": "str", "default": "time-slicing-config"},
             "namespace": {"type": "str", "default": "gpu-operator"},
+            "max_unavailable": {"type": "str", "default": "25%"},
+            "timeout": {"type": "int", "default": 300},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         required_if=[("state", "present", ["configs"])],

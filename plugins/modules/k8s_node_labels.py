@@ -92,6 +92,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as ku
 from ansible_collections.t9k.gpu.plugins.module_utils._kube import labels as kube_labels
 
 NODES = "/api/v1/nodes"
+#: Nodes a request.
+PAGE = 2000
 
 
 def patch_all(api: kube_connect.Api, patches: tuple[kube_labels.NodePatch, ...], concurrency: int) -> None:
@@ -122,8 +124,8 @@ def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
         raise GpuError("concurrency from 1 to 64", str(params["concurrency"]), "the option 'concurrency'", "correct it")
     wanted = kube_labels.normalised(params["nodes"], params["owned_keys"])
     api = kube_connect.connect(params, params["concurrency"])
-    listed = api.list(NODES, metadata_only=True)
-    present = {node["metadata"]["name"]: node["metadata"].get("labels") or {} for node in listed}
+    listed = api.list(NODES, limit=PAGE, metadata_only=True, each=kube_labels.of_node)
+    present = {node["name"]: node["labels"] for node in listed}
     kube_labels.require_known(wanted, present, api.server)
     patches = kube_labels.plan(wanted, params["owned_keys"], present)
     if not module.check_mode:

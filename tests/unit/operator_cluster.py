@@ -59,6 +59,8 @@ def params(**more: Any) -> dict[str, Any]:
         "manifests": [],
         "nodes": [],
         "gpu_nodes": [],
+        "nodes_failed": [],
+        "nodes_tolerated": "0",
         "node_sharing": {},
         "node_operands": {},
         "node_mig": {},
@@ -175,7 +177,12 @@ def finished(**more: Any) -> ClusterState:
         daemonsets=sets,
         deployments={name: deployment(name) for name in deployments},
         configmaps={"t9k-gpu-operator": configmap("t9k-gpu-operator", record={"labels": {}, "objects": []})},
-        endpoints=({"endpoints": [{"conditions": {"ready": True}}, {"conditions": {"ready": True}}]},),
+        endpoints=(
+            {
+                "metadata": {"name": "x"},
+                "endpoints": [{"conditions": {"ready": True}}, {"conditions": {"ready": True}}],
+            },
+        ),
     )
     return replace(state, **more)
 
@@ -187,7 +194,8 @@ def release_secret(revision: int = 1, **document: Any) -> dict[str, Any]:
         "info": {"status": "deployed", "description": "t9k.gpu", "last_deployed": "2026-01-01T00:00:00Z"},
         "chart": {"metadata": {"version": "v26.7.0"}},
         "config": {"driver": {"enabled": False}},
-        "manifest": "---\n# Source: x\nkind: Service\n---\nkind: ClusterPolicy\nspec: {driver: {enabled: false}}\n",
+        "manifest": "---\n# Source: x\nkind: Service\n---\nkind: ClusterPolicy\nmetadata: {name: cluster-policy}\n"
+        "spec: {driver: {enabled: false}}\n",
         **document,
     }
     packed = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(body).encode()))).decode()

@@ -94,18 +94,25 @@ class Api:
             raise
 
     def list(
-        self, path: str, query: dict[str, Any] | None = None, limit: int | None = None, metadata_only: bool = False
+        self,
+        path: str,
+        query: dict[str, Any] | None = None,
+        limit: int | None = None,
+        metadata_only: bool = False,
+        each: Callable[[Any], dict[str, Any]] | None = None,
     ) -> list[dict[str, Any]]:
         """Return all objects below ``path``: one request, or pages of ``limit``.
 
-        ``metadata_only`` leaves spec and status with the server; a node's status is most of its size.
+        ``metadata_only`` leaves spec and status with the server; a node's status is most of its size. ``each`` returns what to keep of
+        an object, so that no more than a page of them is in memory as they came.
         """
         accept = _METADATA.format("PartialObjectMetadataList") if metadata_only else "application/json"
         items: list[dict[str, Any]] = []
         asked = {**(query or {}), **({"limit": limit} if limit else {})}
         while True:
             page = self.get(path, asked, accept)
-            items.extend(page["items"] or [])  # an empty list of some kinds is null
+            found = page["items"] or []  # an empty list of some kinds is null
+            items.extend(map(each, found) if each else found)
             token = page["metadata"].get("continue")
             if not token:
                 return items

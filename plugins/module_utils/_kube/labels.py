@@ -98,6 +98,11 @@ def normalised(nodes: Mapping[str, Any], owned_keys: Iterable[Any]) -> dict[str,
     return {str(node): {key: text(value) for key, value in labels.items()} for node, labels in nodes.items()}
 
 
+def of_node(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a node's name and labels, and nothing else of it."""
+    return {"name": node["metadata"]["name"], "labels": node["metadata"].get("labels") or {}}
+
+
 def require_known(wanted: Iterable[str], present: Iterable[str], server: str) -> None:
     """Raise GpuError if a wanted node is not in the cluster, with the names that come near."""
     names = sorted(present)

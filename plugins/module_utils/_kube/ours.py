@@ -19,7 +19,7 @@ SELECTOR = "app.kubernetes.io/managed-by=t9k.gpu"
 
 def labels(item: Mapping[str, Any]) -> dict[str, str]:
     """Return an object's labels."""
-    return item["metadata"].get("labels") or {}
+    return (item.get("metadata") or {}).get("labels") or {}
 
 
 def is_ours(item: Mapping[str, Any]) -> bool:

@@ -81,3 +81,34 @@ def check_monitor(params: Mapping[str, Any], values: Mapping[str, Any], faults: 
             "gpu_operator_values.dcgmExporter.serviceMonitor.enabled",
             "set gpu_operator_service_monitor.by to chart or none, or drop the value",
         )
+
+
+def check_shape(params: Mapping[str, Any], values: Mapping[str, Any], faults: Faults) -> None:
+    """Check that what is asked for exists in the shape that the values give the installation.
+
+    The chart itself refuses both custom resources at once, and a GPUCluster whose drivers are the operator's but no NVIDIADriver's
+    (NVIDIA/gpu-operator v26.7.0, templates/validations.yaml); it does so when helm runs, which is late.
+    """
+    dra = operator_values.uses_gpu_cluster(values)
+    driver = values.get("driver") or {}
+    if dra and (values.get("clusterPolicy") or {}).get("deployCR", True):
+        _refuse(faults, "one of GPUCluster and ClusterPolicy", "both", "clusterPolicy.deployCR: false")
+    if dra and driver.get("enabled") and not (driver.get("nvidiaDriverCRD") or {}).get("enabled"):
+        step = "driver.nvidiaDriverCRD.enabled: true"
+        _refuse(faults, "driver containers beside a GPUCluster", "drivers that no NVIDIADriver asks for", step)
+    plugin = (values.get("devicePlugin") or {}).get("enabled", True)
+    if params["sharing"] and (dra or not plugin):
+        found = "no device plugin (gpuCluster.deployCR)" if dra else "devicePlugin.enabled: false"
+        faults.add(
+            "a device plugin that shares the GPUs",
+            found,
+            "gpu_operator_values",
+            "leave gpu_operator_sharing empty: the DRA driver shares by claims",
+        )
+    if dra and any(params["node_mig"].values()):
+        step = "leave gpu_mig to clusters with a ClusterPolicy"
+        faults.add("a MIG manager for gpu_mig", "none (gpuCluster.deployCR)", "gpu_operator_values", step)
+
+
+def _refuse(faults: Faults, wanted: str, found: str, value: str) -> None:
+    faults.add(wanted, found, "gpu_operator_values", f"set {value}")

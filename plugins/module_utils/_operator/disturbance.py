@@ -17,16 +17,15 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import values
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.left_out import few
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import gpu_nodes
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.operands import DRIVER, enabled
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import driver_sets, enabled, section
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import CONFIG_LABEL, MIG_LABEL
 
 if TYPE_CHECKING:
     from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object
     from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
     from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -46,22 +45,14 @@ PLUGIN_PODS = Disturbance("the device plugin's pods restart; running GPU pods ke
 OPERAND_PODS = Disturbance("the operator's own pods on GPU nodes restart; running GPU pods keep their GPUs")
 
 
-def few(names: Iterable[str]) -> str:
-    """Name some of many."""
-    found = sorted(names)
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return ", ".join(found[:_SHOWN]) + more
-
-
 def _driver_pods(state: ClusterState) -> int:
     """Count the driver containers; none run where the nodes' drivers are the hosts' own."""
-    sets = [item for name, item in state.daemonsets.items() if name.startswith(DRIVER)]
-    return sum((item.get("status") or {}).get("desiredNumberScheduled", 0) for item in sets)
+    return sum((item.get("status") or {}).get("desiredNumberScheduled", 0) for item in driver_sets(state).values())
 
 
 def of_release(state: ClusterState, wanted: Wanted) -> Disturbance:
     """Tell what a new chart or new values do to the GPU nodes."""
-    if state.policy is None:
+    if state.config is None:
         return Disturbance()
     pods = _driver_pods(state)
     if not enabled(state.policy, "driver", True) or not pods:
@@ -113,7 +104,12 @@ def of_sharing(state: ClusterState, before: Mapping[str, str], after: Mapping[st
     nodes = [name for name, node in state.nodes.items() if labels(node).get(CONFIG_LABEL) in mps]
     if nodes:
         return Disturbance(f"clients of the MPS control daemon on {few(nodes)} end", interrupts=True)
-    return PLUGIN_PODS
+    if not changed:
+        return PLUGIN_PODS
+    default = (section(state.policy, "devicePlugin").get("config") or {}).get("default")
+    users = [name for name, node in gpu_nodes(state).items() if (labels(node).get(CONFIG_LABEL) or default) in changed]
+    told = f"the device plugin's pods on {few(users)} restart, some nodes at a time; running GPU pods keep their GPUs"
+    return Disturbance(told) if users else Disturbance()
 
 
 def consent_faults(steps: Iterable[Step], wanted: Wanted) -> Iterable[str]:

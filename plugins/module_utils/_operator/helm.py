@@ -22,6 +22,12 @@ except ImportError:  # the client library needs PyYAML: without it nothing gets 
     YAMLError = ValueError  # type: ignore[assignment,misc]
 
 _TIME_LIMIT_S = 30
+#: Helm's name for a private repository.
+REPOSITORY = "t9k"
+#: Groups whose kinds a chart may ask for one by one.
+_ASKED_BY_KIND = ("resource.k8s.io", "monitoring.coreos.com")
+#: What a chart is rendered with where there is no cluster to ask.
+WITHOUT_CLUSTER = ("--api-versions=resource.k8s.io/v1/DeviceClass",)
 
 
 def helm_facts(run: Run, series: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,6 +41,26 @@ def helm_facts(run: Run, series: Mapping[str, Any]) -> dict[str, Any]:
     old = major >= 4 and not series.get("server_side_apply", True)
     found = result.stdout.strip() or result.stderr.strip() or f"exit status {result.rc}"
     return {"major": major, "found": found, "arguments": ["--server-side=false"] if old else []}
+
+
+def api_versions(api: Any) -> list[str]:
+    """Return the arguments that tell ``helm template`` what this cluster serves: alone it knows only what its own library has.
+
+    A chart asks for a group's version, or for a kind in one: v26.7 for DeviceClass (NVIDIA/gpu-operator, templates/validations.yaml).
+    """
+    served = [
+        version["groupVersion"]
+        for group in (api.get_or_none("/apis") or {}).get("groups") or []
+        for version in group["versions"]
+    ]
+    kinds = [
+        f"{version}/{each['kind']}"
+        for version in served
+        if version.partition("/")[0] in _ASKED_BY_KIND
+        for each in (api.get_or_none(f"/apis/{version}") or {}).get("resources") or []
+        if "/" not in each["name"]
+    ]
+    return [f"--api-versions={name}" for name in sorted({*served, *kinds})]
 
 
 def helm_faults(facts: Mapping[str, Any]) -> list[str]:
@@ -92,12 +118,40 @@ def local_chart_version(chart: str) -> str:
     return str(found.get("version", ""))
 
 
-def pull_arguments(chart: str, version: str) -> list[str]:
-    """Return the command that fetches a remote chart; [] for a local one. A web address without .tgz is a repository."""
+def pull_arguments(chart: str, version: str, login: bool = False) -> list[str]:
+    """Return the command that fetches a remote chart; [] for a local one. A web address without .tgz is a repository.
+
+    ``login``: the repository is known to helm under a name of ours, with its user; ``--repo`` would want the password here.
+    """
     if not is_remote(chart):
         return []
     if chart.startswith("oci://"):
         return ["helm", "pull", chart, "--version", version]
     if chart.endswith(".tgz"):
         return ["helm", "pull", chart]
+    if login:
+        return ["helm", "pull", f"{REPOSITORY}/gpu-operator", "--version", version]
     return ["helm", "pull", "gpu-operator", "--repo", chart, "--version", version]
+
+
+def login_arguments(chart: str, login: Mapping[str, Any]) -> list[str]:
+    """Return the command that makes a private registry or repository known, and takes the password from its input; [] if none is.
+
+    Whoever runs it names files for what it keeps, so that nothing is left (``kept_in``).
+    """
+    if not login.get("username") or not is_remote(chart) or chart.endswith(".tgz"):
+        return []
+    who = ["--username", str(login["username"]), "--password-stdin"]
+    if chart.startswith("oci://"):
+        return ["helm", "registry", "login", chart[len("oci://") :].partition("/")[0], *who, *ca_arguments(login)]
+    return ["helm", "repo", "add", REPOSITORY, chart, *who, *ca_arguments(login)]
+
+
+def kept_in(folder: str) -> list[str]:
+    """Return the arguments that keep a login in a folder of ours."""
+    return ["--registry-config", f"{folder}/registry.json", "--repository-config", f"{folder}/repositories.yaml"]
+
+
+def ca_arguments(login: Mapping[str, Any]) -> list[str]:
+    """Return the argument that names the certificate authority of a private repository."""
+    return ["--ca-file", str(login["ca_file"])] if login.get("ca_file") else []

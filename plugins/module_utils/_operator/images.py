@@ -36,13 +36,27 @@ def address(component: Object) -> str:
     return name + (joint + version if version else "")
 
 
+@dataclass(frozen=True)
+class Nodes:
+    """What the nodes are, as far as tags of images go on with it: their systems (``ubuntu22.04``), and for precompiled drivers their
+    kernels."""
+
+    systems: tuple[str, ...] = ()
+    kernels: tuple[str, ...] = ()
+
+
 def _in_pods(item: Object) -> Iterable[tuple[str, str]]:
+    """Find the images of a workload's containers, and those that the operator is told of by its environment."""
     spec = item.get("spec") or {}
     template = ((spec.get("jobTemplate") or {}).get("spec") or spec).get("template") or {}
     pod = template.get("spec") or {}
     for group in ("initContainers", "containers"):
         for container in pod.get(group) or []:
-            yield f"{item['kind']} {item['metadata']['name']}, {container['name']}", container["image"]
+            where = f"{item['kind']} {item['metadata']['name']}, {container['name']}"
+            yield where, container["image"]
+            for variable in container.get("env") or []:
+                if variable["name"].endswith("_IMAGE") and variable.get("value"):
+                    yield f"{where}, {variable['name']}", variable["value"]
 
 
 def _in_component(path: str, component: Any, everything: bool) -> Iterable[tuple[str, Object]]:
@@ -54,30 +68,63 @@ def _in_component(path: str, component: Any, everything: bool) -> Iterable[tuple
         yield from _in_component(f"{path}.{key}", value, everything)
 
 
-def _in_policy(policy: Object, systems: Iterable[str], everything: bool) -> Iterable[tuple[str, str]]:
-    sandbox = ((policy["spec"].get("sandboxWorkloads") or {}).get("enabled")) or everything
-    for name, component in policy["spec"].items():
+def _tags(component: Object, nodes: Nodes, precompiled: bool) -> Iterable[tuple[str, str]]:
+    """Return the addresses that a component has on the nodes, each with what it goes on with; a digest goes on with nothing.
+
+    Sources: NVIDIA/gpu-operator v26.7.0, controllers/object_controls.go, func resolveDriverTag (driver, gds, gdrcopy, vgpuManager), and
+    api/nvidia/v1alpha1/nvidiadriver_types.go, func GetImagePath and GetPrecompiledImagePath.
+    """
+    plain = address(component)
+    if "@sha256:" in plain:
+        yield "", plain
+        return
+    kernels = nodes.kernels if precompiled else ("",)
+    for kernel in kernels:
+        for system in nodes.systems:
+            end = "-".join(filter(None, (kernel, system)))
+            yield end, f"{plain}-{end}"
+
+
+def _in_config(config: Object, nodes: Nodes, everything: bool) -> Iterable[tuple[str, str]]:
+    """Find the images of a ClusterPolicy's, a GPUCluster's or an NVIDIADriver's components."""
+    kind, spec = config["kind"], config["spec"]
+    sandbox = ((spec.get("sandboxWorkloads") or {}).get("enabled")) or everything
+    components = (
+        {"": {key: spec.get(key) for key in ("repository", "image", "version")}, **spec}
+        if kind == "NVIDIADriver"
+        else spec
+    )
+    for name, component in components.items():
         if name in _SANDBOX and not sandbox:
             continue
+        if name == "driver" and component.get("useNvidiaDriverCRD") and not everything:
+            continue  # what it says is not what the nodes pull: the NVIDIADrivers say that
         for path, found in _in_component(name, component, everything):
-            if path == "driver":  # the operator adds the node's system to the driver's tag
-                for system in systems:
-                    yield f"ClusterPolicy {path} ({system})", f"{address(found)}-{system}"
+            where = f"{kind} {path}".rstrip()
+            if path in _ON_SYSTEM:
+                precompiled = path in ("", "driver") and bool((found if path else spec).get("usePrecompiled"))
+                for end, image in _tags(found, nodes, precompiled):
+                    yield f"{where} ({end})" if end else where, image
             else:
-                yield f"ClusterPolicy {path}", address(found)
+                yield where, address(found)
 
 
+#: Whose tags go on with the node's system; "" is an NVIDIADriver itself.
+_ON_SYSTEM = ("", "driver", "gds", "gdrcopy", "vgpuManager")
 #: Components that the operator uses only for virtual machines.
 _SANDBOX = ("vgpuManager", "vgpuDeviceManager", "vfioManager", "sandboxDevicePlugin", "kataSandboxDevicePlugin",
             "kataManager", "ccManager")  # fmt: skip
+CONFIGS = ("ClusterPolicy", "GPUCluster", "NVIDIADriver")
 
 
-def collect(objects: Iterable[Object], systems: Iterable[str] = (), everything: bool = False) -> dict[str, str]:
-    """Return where each image is used → image."""
+def collect(objects: Iterable[Object], nodes: Nodes, everything: bool = False) -> dict[str, str]:
+    """Return where each image is used → its address."""
     found: dict[str, str] = {}
     for item in objects:
-        if item["kind"] == "ClusterPolicy":
-            found.update(_in_policy(item, tuple(systems), everything))
+        if item["kind"] in CONFIGS:
+            name = item["metadata"]["name"]
+            more = f" {name}" if item["kind"] == "NVIDIADriver" and name != "default" else ""
+            found.update({where + more: image for where, image in _in_config(item, nodes, everything)})
         else:
             found.update(_in_pods(item))
     return found

@@ -80,7 +80,7 @@ def render(text: str, plan: Mapping[str, Any], namespace: str) -> dict[str, Any]
     objects = documents(text)
     refs = [ref_of(each, namespace) for each in objects]
     stale = gone(plan["inventory"], set(refs))
-    policy = next((each for each in objects if each["kind"] == "ClusterPolicy"), None)
+    policy = next((each for each in objects if each["kind"] in ("ClusterPolicy", "GPUCluster")), None)
     wanted = plan["inventory_wanted"]
     return {
         "objects": objects,

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import CONTAINER, enabled, workload
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.waits import Waiting
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import (
     CONFIG_LABEL,
     MIG_LABEL,
@@ -27,23 +29,6 @@ _SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "Ki": 2**10, "Mi": 2**20}
 _PROFILE = re.compile(r"all-(\d+g\.\d+gb.*)")
 
 
-@dataclass(frozen=True, order=True)
-class Waiting:
-    """One thing that is not ready. ``final``: no waiting will mend it."""
-
-    kind: str
-    name: str
-    wanted: str
-    found: str
-    final: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}: wants {self.wanted}, has {self.found}"
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
 @dataclass(frozen=True)
 class Expect:
     """What the chosen options lead one to expect."""
@@ -57,6 +42,26 @@ class Expect:
     mig: Mapping[str, str] = field(default_factory=dict)
     #: Nodes that are known to have GPUs. If none of them shows one, nothing works.
     gpu_nodes: tuple[str, ...] = ()
+    #: Whether the operator works by a GPUCluster instead of a ClusterPolicy.
+    gpu_cluster: bool = False
+    #: How many GPU nodes, or which share of them, may be out of order for a reason of their own.
+    tolerated: str = "0"
+    #: Nodes on which an earlier part of this run has failed.
+    failed: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Expect:
+        """Read what ``to_dict`` has written; what is missing is as by default."""
+        known = {each.name for each in fields(cls)}
+        found: dict[str, Any] = {}
+        for name in known & set(given):
+            if given[name] is not None:
+                found[name] = tuple(given[name]) if isinstance(given[name], list) else given[name]
+        return cls(**found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a module returns it."""
+        return asdict(self)
 
 
 def is_gpu_node(node: Object) -> bool:
@@ -98,6 +103,33 @@ def _document(state: ClusterState, name: str, node: Object, expect: Expect) -> M
 
 
 def _resources(state: ClusterState, name: str, node: Object, expect: Expect) -> Iterable[Waiting]:
+    """Prove that the node gives its GPUs to pods, in the way that its shape has."""
+    if expect.gpu_cluster:
+        yield from _slices(state, name)
+    elif workload(state, node) != CONTAINER:
+        yield from _devices(name, node)
+    elif enabled(state.policy, "devicePlugin", True):
+        yield from _plugin_resources(state, name, node, expect)
+
+
+def _slices(state: ClusterState, name: str) -> Iterable[Waiting]:
+    """Ask for the DRA driver's word: it publishes a node's GPUs as ResourceSlices, and no resource (kubernetes.io, Dynamic Resource
+    Allocation; k8s-dra-driver-gpu, cmd/gpu-kubelet-plugin)."""
+    if name not in state.slices:
+        yield Waiting("Node", name, "GPUs in a ResourceSlice of gpu.nvidia.com", "none")
+
+
+def _devices(name: str, node: Object) -> Iterable[Waiting]:
+    """Ask for any device: those for virtual machines are called by their model (kubevirt-gpu-device-plugin, README)."""
+    allocatable = (node.get("status") or {}).get("allocatable") or {}
+    plain = (GPU, f"{GPU}.shared")
+    if not any(
+        key.startswith("nvidia.com/") and key not in plain and quantity(allocatable[key]) for key in allocatable
+    ):
+        yield Waiting("Node", name, "GPUs for virtual machines (nvidia.com/MODEL)", "none")
+
+
+def _plugin_resources(state: ClusterState, name: str, node: Object, expect: Expect) -> Iterable[Waiting]:
     """Prove that allocatable is what GPUs and sharing make of it, and that nothing of the other kind is left."""
     gpus = _gpus(node)
     if gpus is None:
@@ -151,12 +183,16 @@ def _may_take_part(node: Object | None) -> bool:
     return node is not None and labels(node).get(OPERANDS_LABEL) != "false"
 
 
-def nodes_waiting(state: ClusterState, expect: Expect) -> Iterable[Waiting]:
-    """Name the nodes that are not as they should be."""
+def none_found(state: ClusterState, expect: Expect) -> Iterable[Waiting]:
+    """Say so if no node shows a GPU although some must have one."""
     known = [name for name in expect.gpu_nodes if _may_take_part(state.nodes.get(name))]
     if known and not any(is_gpu_node(state.nodes[name]) for name in known):
         shown = ", ".join(known[:3]) + (f" and {len(known) - 3} more" if len(known) > 3 else "")
         yield Waiting("Nodes", shown, f"label {PCI_LABEL} on those of them with GPUs", "no node of the cluster with it")
+
+
+def nodes_waiting(state: ClusterState, expect: Expect) -> Iterable[Waiting]:
+    """Name the nodes that are not as they should be."""
     for name, node in state.nodes.items():
         asked = name in expect.sharing or name in expect.mig
         if not is_gpu_node(node):

@@ -75,8 +75,8 @@ def ref_of(item: Mapping[str, Any], namespace: str = "") -> Ref:
     return Ref(item["apiVersion"], kind, where, metadata["name"])
 
 
-def service_monitor(monitor: Mapping[str, Any], operator_namespace: str) -> dict[str, Any]:
-    """Make the guide's ServiceMonitor."""
+def service_monitor(monitor: Mapping[str, Any], operator_namespace: str, app: str) -> dict[str, Any]:
+    """Make the guide's ServiceMonitor; ``app`` is the exporter's."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "ServiceMonitor",
@@ -89,7 +89,7 @@ def service_monitor(monitor: Mapping[str, Any], operator_namespace: str) -> dict
             "endpoints": [{"port": "gpu-metrics", "interval": monitor["interval"]}],
             "jobLabel": "app",
             "namespaceSelector": {"matchNames": [operator_namespace]},
-            "selector": {"matchLabels": {"app": "nvidia-dcgm-exporter"}},
+            "selector": {"matchLabels": {"app": app}},
         },
     }
 

@@ -12,39 +12,52 @@ Transform functions; the same in v22.9.2 and v26.7.0).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.images import address
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import Waiting
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import (
+    DRIVER,
+    asked_for,
+    driver_sets,
+    enabled,
+    section,
+    table,
+    uses_driver_crd,
+)
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.waits import Waiting
 
-PLUGIN = "nvidia-device-plugin-daemonset"
-DRIVER = "nvidia-driver-daemonset"
+if TYPE_CHECKING:
+    from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object
 
-#: DaemonSet → the ClusterPolicy's component that asks for it, and what the component is without ``enabled``.
-OPERANDS = {
-    "gpu-feature-discovery": ("gfd", True),
-    "nvidia-container-toolkit-daemonset": ("toolkit", True),
-    "nvidia-dcgm": ("dcgm", False),
-    "nvidia-dcgm-exporter": ("dcgmExporter", True),
-    PLUGIN: ("devicePlugin", True),
-    DRIVER: ("driver", True),
-    "nvidia-mig-manager": ("migManager", True),
-    "nvidia-node-status-exporter": ("nodeStatusExporter", False),
-    "nvidia-operator-validator": ("validator", True),
-}
 #: Whose environment reaches the container as it is written; the toolkit's paths, say, become paths inside of it.
 _ENV_AS_GIVEN = ("devicePlugin", "gfd", "dcgm", "migManager", "nodeStatusExporter")
 
 
-def enabled(policy: Object | None, component: str, default: bool) -> bool:
-    """Tell whether the ClusterPolicy asks for a component."""
-    return bool(_section(policy, component).get("enabled", default))
+def of_drivers(state: ClusterState) -> Iterable[Waiting]:
+    """Look at the NVIDIADrivers: their own word, and whether their DaemonSets have the image that they ask for."""
+    asked = state.gpu_clusters or (uses_driver_crd(state.policy) and enabled(state.policy, "driver", True))
+    if not asked:
+        return
+    if not state.drivers and state.policy is not None:
+        yield Waiting("NVIDIADriver", "*", "one to exist (driver.nvidiaDriverCRD is enabled)", "none")
+    for driver in state.drivers:
+        name, found = driver["metadata"]["name"], (driver.get("status") or {}).get("state") or "no state"
+        if found != "ready":
+            yield Waiting("NVIDIADriver", name, "state ready", why(found, driver.get("status") or {}))
+        for each, item in driver_sets(state).items():
+            owners = item["metadata"].get("ownerReferences") or []
+            if any(owner["kind"] == "NVIDIADriver" and owner["name"] == name for owner in owners):
+                for wanted, has in _image(DRIVER, item["spec"]["template"]["spec"], driver.get("spec") or {}):
+                    yield Waiting("DaemonSet", each, wanted, has)
 
 
-def _section(policy: Object | None, component: str) -> Mapping[str, Any]:
-    return ((policy or {}).get("spec") or {}).get(component) or {}
+def why(state: str, status: Mapping[str, Any]) -> str:
+    """Return what a custom resource says of itself: its state, and the condition that explains it."""
+    bad = {"Error": "True", "Ready": "False"}
+    conditions = [c for c in status.get("conditions") or [] if c.get("status", "True") == bad.get(c.get("type"))]
+    told = [c["message"] for c in conditions if c.get("message")]
+    return f"{state} ({told[0]})" if told else state
 
 
 def of_policy(name: str, item: Object, policy: Object, component: str) -> Iterable[Waiting]:
@@ -52,8 +65,8 @@ def of_policy(name: str, item: Object, policy: Object, component: str) -> Iterab
     pod = item["spec"]["template"]["spec"]
     for wanted, found in (
         *_labels(item, policy),
-        *_image(name, pod, _section(policy, component)),
-        *_environment(pod, component, _section(policy, component)),
+        *_image(name, pod, section(policy, component)),
+        *_environment(pod, component, section(policy, component)),
         *_configs(pod, policy, component),
     ):
         yield Waiting("DaemonSet", name, wanted, found)
@@ -61,7 +74,7 @@ def of_policy(name: str, item: Object, policy: Object, component: str) -> Iterab
 
 
 def _labels(item: Object, policy: Object) -> Iterable[tuple[str, str]]:
-    for key, value in (_section(policy, "daemonsets").get("labels") or {}).items():
+    for key, value in (section(policy, "daemonsets").get("labels") or {}).items():
         found = labels(item).get(key, "none")
         if found != str(value):
             yield f"label {key}={value} of the ClusterPolicy", found
@@ -97,7 +110,7 @@ def _configs(pod: Mapping[str, Any], policy: Object, component: str) -> Iterable
     """Compare the ConfigMap that device plugin and feature discovery mount. None of theirs may be left when none is wanted."""
     if component not in ("devicePlugin", "gfd"):
         return
-    wanted = (_section(policy, "devicePlugin").get("config") or {}).get("name") or ""
+    wanted = (section(policy, "devicePlugin").get("config") or {}).get("name") or ""
     found = {(volume.get("configMap") or {}).get("name") for volume in pod.get("volumes") or []} - {None}
     if wanted and wanted not in found:
         yield f"ConfigMap {wanted} mounted", ", ".join(sorted(map(str, found))) or "none"
@@ -105,6 +118,7 @@ def _configs(pod: Mapping[str, Any], policy: Object, component: str) -> Iterable
 
 def left_over(state: ClusterState) -> Iterable[Waiting]:
     """Name DaemonSets that the ClusterPolicy does not ask for any more."""
-    for name, (component, default) in OPERANDS.items():
-        if name in state.daemonsets and not enabled(state.policy, component, default):
-            yield Waiting("DaemonSet", name, f"to be gone ({component} is switched off)", "still there")
+    asked = asked_for(state)
+    for name, operand in table(state).items():
+        if name in state.daemonsets and name not in asked:
+            yield Waiting("DaemonSet", name, f"to be gone ({operand.component} is switched off)", "still there")

@@ -92,15 +92,32 @@ def usable_objects(state: ClusterState, wanted: Wanted) -> tuple[list[Object], l
     return usable, skipped
 
 
+def differing(state: ClusterState, wanted: Wanted) -> list[tuple[objects.Ref, Object, Any]]:
+    """Return the further objects that are not as wanted, each with what it lacks."""
+    found = []
+    for item in usable_objects(state, wanted)[0]:
+        address = objects.ref_of(item)
+        lacks = objects.missing_from(item, state.objects.get(address.path) or {})
+        if _without_address(lacks) and address.path not in state.settled:
+            found.append((address, item, lacks))
+    return found
+
+
+def to_ask(state: ClusterState, wanted: Wanted) -> list[tuple[str, Object, Object]]:
+    """Return path, wish and present state of what seems to differ: what the API server fills in, converts or packs (a Secret's
+    ``stringData``, ``cpu: 0.5``) only it can compare. Nothing of a finished cluster, most often."""
+    found = []
+    for address, item, _lacks in differing(state, wanted) if wanted.present else ():
+        present = state.objects.get(address.path)
+        if present:
+            found.append((address.path, item, present))
+    return found
+
+
 def object_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
     """Plan the further objects: those that differ, and those that nobody wants any more."""
     usable = usable_objects(state, wanted)[0]
-    missing = {}
-    for item in usable:
-        address = objects.ref_of(item)
-        lacks = objects.missing_from(item, state.objects.get(address.path) or {})
-        if _without_address(lacks):
-            missing[str(address)] = (item, lacks)
+    missing = {str(address): (item, lacks) for address, item, lacks in differing(state, wanted)}
     keep = {objects.ref_of(item) for item in usable}
     gone = [each for each in (objects.ref_of(o) for o in state.record.get("objects") or []) if each not in keep]
     if missing:

@@ -96,6 +96,7 @@ def claims(state: ClusterState, wanted: Wanted) -> tuple[Claim, ...]:
     """Return whose each operator and each ClusterPolicy of the cluster is."""
     found = [_claim("Deployment", item, state, wanted) for item in state.operators]
     found += [_claim("ClusterPolicy", item, state, wanted) for item in state.policies]
+    found += [_claim("GPUCluster", item, state, wanted) for item in state.gpu_clusters]
     return tuple(found)
 
 

@@ -12,10 +12,10 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator import readiness
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.disturbance import (
     PLUGIN_PODS,
     Disturbance,
-    few,
     of_sharing,
 )
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import DISABLED, Waiting
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.left_out import few
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import DISABLED
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import label_steps, object_steps, records
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.release import chart_steps
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
@@ -129,8 +129,8 @@ def plan(state: ClusterState, wanted: Wanted) -> tuple[Step, ...]:
     return tuple(install_steps(state, wanted) if wanted.present else remove_steps(state, wanted))
 
 
-def waiting(state: ClusterState, wanted: Wanted) -> tuple[Waiting, ...]:
+def judgement(state: ClusterState, wanted: Wanted) -> readiness.Judgement:
     """Name what is not ready, or not gone, yet."""
     if wanted.present:
-        return readiness.waiting(state, wanted.expect)
-    return readiness.remaining(state, wanted.namespace)
+        return readiness.assess(state, wanted.expect)
+    return readiness.Judgement(readiness.remaining(state, wanted.namespace))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.labels import require_known
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.left_out import few
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import gpu_nodes
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import usable_objects
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.ownership import ownership_faults, removal_faults
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
     from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
 
 PRE_INSTALLED = "nvidia.com/gpu.deploy.driver"
-_SHOWN = 5
-
-
-def _few(names: Iterable[str]) -> str:
-    found = sorted(names)
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return ", ".join(found[:_SHOWN]) + more
 
 
 def minor(version: str) -> tuple[int, int]:
@@ -71,7 +65,7 @@ def _systems(state: ClusterState, wanted: Wanted) -> tuple[str | None, str | Non
     }
     if not nodes:
         return None, None
-    told = f"{_few(nodes)} run {_few(set(nodes.values()))}, which GPU operator {wanted.version} no longer supports"
+    told = f"{few(nodes)} run {few(set(nodes.values()))}, which GPU operator {wanted.version} no longer supports"
     if wanted.driver == "host":
         return None, told
     error = GpuError(
@@ -152,12 +146,12 @@ def _drivers(state: ClusterState, wanted: Wanted) -> Iterable[str]:
         return
     if wanted.driver == "operator":
         yield (
-            f"{_few(stale)} carry {PRE_INSTALLED}=pre-installed: the operator's driver container will not run there; "
+            f"{few(stale)} carry {PRE_INSTALLED}=pre-installed: the operator's driver container will not run there; "
             "remove the host driver and the label if it should"
         )
     else:
         yield (
-            f"{_few(stale)} carry {PRE_INSTALLED}=pre-installed, left from a run with driver.enabled=true; "
+            f"{few(stale)} carry {PRE_INSTALLED}=pre-installed, left from a run with driver.enabled=true; "
             "harmless with host drivers, in the way if you change to driver containers"
         )
 
@@ -173,7 +167,7 @@ def warnings(state: ClusterState, wanted: Wanted) -> tuple[str, ...]:
     found.extend(usable_objects(state, wanted)[1])
     strangers = sorted(set(wanted.scope) - set(state.nodes) - set(wanted.labels))
     if strangers and state.nodes:
-        found.append(f"not in the cluster, left alone: {_few(strangers)}")
+        found.append(f"not in the cluster, left alone: {few(strangers)}")
     if state.policies[1:]:
         found.append(f"{len(state.policies)} ClusterPolicies; the operator works with one and ignores the others")
     return tuple(found)

@@ -11,6 +11,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import note
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import objects, values
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.disturbance import OPERAND_PODS, of_release
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.ownership import helm_marks, to_adopt
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import uses_driver_crd
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
     CRD_COUNT,
     CRD_VERSION,
@@ -61,11 +62,18 @@ def deleted(state: ClusterState, rendered: Iterable[tuple[str, str]]) -> str:
     """Say what was rendered once and is not there any more: another hand deleted it, and nobody makes it anew but us."""
     present = {
         "ClusterPolicy": {item["metadata"]["name"] for item in state.policies},
+        "GPUCluster": {item["metadata"]["name"] for item in state.gpu_clusters},
+        **({"NVIDIADriver": {item["metadata"]["name"] for item in state.drivers}} if _reads_drivers(state) else {}),
         "Deployment": set(state.deployments),
         "DaemonSet": set(state.daemonsets),
     }
     gone = sorted(f"{kind} {name}" for kind, name in rendered if name and name not in present.get(kind, {name}))
     return f"deleted by another hand: {', '.join(gone)}" if gone else ""
+
+
+def _reads_drivers(state: ClusterState) -> bool:
+    """Tell whether the NVIDIADrivers were read: where they are nobody's matter, whether they are there says nothing."""
+    return bool(state.gpu_clusters) or any(map(uses_driver_crd, state.policies))
 
 
 def release_reason(state: ClusterState, wanted: Wanted) -> str:
@@ -107,11 +115,11 @@ def manifests_reason(state: ClusterState, wanted: Wanted) -> str:
 
 
 def policy_drift(state: ClusterState, wanted: Wanted) -> Object:
-    """Return the part of the rendered ClusterPolicy's spec that the live one lacks, as a merge patch."""
+    """Return the part of the rendered ClusterPolicy's (or GPUCluster's) spec that the live one lacks, as a merge patch."""
     rendered = state.release.policy if wanted.mode == "helm" and state.release else state.inventory.get("policy")
-    if not rendered or state.policy is None:
+    if not rendered or state.config is None or rendered["metadata"]["name"] != state.config["metadata"]["name"]:
         return {}
-    live = state.policy.get("spec") or {}
+    live = state.config.get("spec") or {}
     return objects.missing_from(rendered.get("spec") or {}, live) or {}
 
 
@@ -144,9 +152,10 @@ def chart_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
 
 def _drift(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
     drift = policy_drift(state, wanted)
-    if not drift or state.policy is None:
+    if not drift or state.config is None:
         return
-    reason = "ClusterPolicy changed by another hand: " + ", ".join(sorted(objects.paths_in(drift)))
-    name = state.policy["metadata"]["name"]
-    definition = {"apiVersion": "nvidia.com/v1", "kind": "ClusterPolicy", "metadata": {"name": name}, "spec": drift}
+    version, kind = ("v1", "ClusterPolicy") if state.policy else ("v1alpha1", "GPUCluster")
+    reason = f"{kind} changed by another hand: " + ", ".join(sorted(objects.paths_in(drift)))
+    name = state.config["metadata"]["name"]
+    definition = {"apiVersion": f"nvidia.com/{version}", "kind": kind, "metadata": {"name": name}, "spec": drift}
     yield writes("policy", reason, OPERAND_PODS.sentence, patch=[definition], after=drift)

@@ -16,7 +16,7 @@ from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
 
 Object = Dict[str, Any]
-_WATCHED = re.compile(r"^kind: (ClusterPolicy|Deployment|DaemonSet)\s*$", re.MULTILINE)
+_WATCHED = re.compile(r"^kind: (ClusterPolicy|GPUCluster|NVIDIADriver|Deployment|DaemonSet)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Release:
     values: Object
     description: str
     updated: str
+    #: The ClusterPolicy, or the GPUCluster in its place.
     policy: Object | None
     #: Kind and name of what it rendered of the kinds in ``_WATCHED``.
     rendered: frozenset[tuple[str, str]] = frozenset()
@@ -69,7 +70,7 @@ def decode_release(secret: Object) -> Release:
         values=document.get("config") or {},
         description=info.get("description", ""),
         updated=info.get("last_deployed", ""),
-        policy=next((each for each in rendered if each["kind"] == "ClusterPolicy"), None),
+        policy=next((each for each in rendered if each["kind"] in ("ClusterPolicy", "GPUCluster")), None),
         rendered=frozenset((each["kind"], (each.get("metadata") or {}).get("name", "")) for each in rendered),
     )
 

@@ -28,7 +28,7 @@ RIGHTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("create", "apiextensions.k8s.io", "customresourcedefinitions"),
         ("patch", "apiextensions.k8s.io", "customresourcedefinitions"),
     ),
-    "sharing": (("create", "", "configmaps"), ("patch", "", "configmaps"), ("patch", "apps", "daemonsets")),
+    "sharing": (("create", "", "configmaps"), ("patch", "", "configmaps"), ("delete", "", "pods")),
     "release": (
         ("create", "", "secrets"),
         ("create", "apps", "deployments"),

@@ -4,19 +4,25 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, Dict, TypeVar
+from typing import TYPE_CHECKING, Any, Dict
 
-from ansible_collections.t9k.gpu.plugins.module_utils._kube.fault import ApiFault
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import SELECTOR
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.reading import (
+    Reader,
+    by_name,
+    read_nodes,
+    read_workloads,
+)
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.revision import Release, latest_release
 
 if TYPE_CHECKING:
     from ansible_collections.t9k.gpu.plugins.module_utils._kube.connect import Api
 
-Found = TypeVar("Found")
 Object = Dict[str, Any]
 
 #: The level of Pod Security that a namespace is held to.
@@ -29,6 +35,8 @@ INVENTORY = "t9k-gpu-operator-manifests"
 CRD_VERSION = "chart-version"
 CRD_COUNT = "chart-crds"
 
+#: End of the key of what is kept packed, since it is large; the API server takes no ConfigMap beyond 1 MiB.
+PACKED = ".gz"
 # Both the chart's labels and those of OLM's bundle have it (NVIDIA/gpu-operator, templates/operator.yaml, bundle/manifests).
 _OPERATORS = "app.kubernetes.io/component=gpu-operator"
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -47,6 +55,12 @@ class ClusterState:
     operators: tuple[Object, ...] = ()
     #: The one that the operator works with is the first.
     policies: tuple[Object, ...] = ()
+    #: With the DRA driver there is one of these instead of a ClusterPolicy.
+    gpu_clusters: tuple[Object, ...] = ()
+    #: NVIDIADrivers; read only where the drivers are theirs.
+    drivers: tuple[Object, ...] = ()
+    #: Nodes whose GPUs the DRA driver has published; read only with a GPUCluster.
+    slices: frozenset[str] = frozenset()
     daemonsets: dict[str, Object] = field(default_factory=dict)
     deployments: dict[str, Object] = field(default_factory=dict)
     configmaps: dict[str, Object] = field(default_factory=dict)
@@ -56,6 +70,8 @@ class ClusterState:
     other_secrets: frozenset[str] = frozenset()
     #: API path of each further object that was asked for → the object, or None.
     objects: dict[str, Object | None] = field(default_factory=dict)
+    #: API paths of those that differ only in what the API server makes of them.
+    settled: frozenset[str] = frozenset()
     #: Namespaces of those objects that do not exist.
     namespaces_missing: frozenset[str] = frozenset()
     #: One sentence for each read that was refused.
@@ -65,9 +81,18 @@ class ClusterState:
     def policy(self) -> Object | None:
         return self.policies[0] if self.policies else None
 
+    @property
+    def config(self) -> Object | None:
+        """Return what the operator works by."""
+        return self.policy or (self.gpu_clusters[0] if self.gpu_clusters else None)
+
     def data(self, configmap: str, key: str) -> Any:
         """Return the JSON kept in one of our ConfigMaps; {} if there is none."""
-        text = (self.configmaps.get(configmap, {}).get("data") or {}).get(key)
+        found = self.configmaps.get(configmap, {})
+        text = (found.get("data") or {}).get(key)
+        packed = (found.get("binaryData") or {}).get(key + PACKED)
+        if packed:
+            text = gzip.decompress(base64.b64decode(packed)).decode()
         return json.loads(text) if text else {}
 
     @property
@@ -77,54 +102,6 @@ class ClusterState:
     @property
     def inventory(self) -> Object:
         return dict(self.data(INVENTORY, "inventory"))
-
-
-def by_name(items: list[Object]) -> dict[str, Object]:
-    return {item["metadata"]["name"]: item for item in items}
-
-
-class Reader:
-    """Runs reads one after the other and collects what was refused instead of stopping at the first refusal."""
-
-    def __init__(self, api: Api) -> None:
-        self.api = api
-        self.denied: list[str] = []
-
-    def attempt(self, read: Callable[[], Found], otherwise: Found) -> Found:
-        try:
-            return read()
-        except ApiFault as fault:
-            if fault.not_found:
-                return otherwise
-            if not fault.forbidden:
-                raise
-            self.denied.append(str(fault))
-            return otherwise
-
-    def listed(self, path: str, selector: str | None = None, metadata_only: bool = False) -> list[Object]:
-        query = {"labelSelector": selector} if selector else None
-        return self.attempt(lambda: self.api.list(path, query, metadata_only=metadata_only), [])
-
-    def one(self, path: str) -> Object | None:
-        return self.attempt(lambda: self.api.get_or_none(path), None)
-
-
-def read_workloads(reader: Reader, namespace: str) -> dict[str, Any]:
-    """Read what readiness looks at: five lists."""
-    apps = f"/apis/apps/v1/namespaces/{namespace}"
-    slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
-    return {
-        "nodes": by_name(reader.listed("/api/v1/nodes")),
-        "policies": tuple(sorted(reader.listed("/apis/nvidia.com/v1/clusterpolicies"), key=_age)),
-        "daemonsets": by_name(reader.listed(f"{apps}/daemonsets")),
-        "deployments": by_name(reader.listed(f"{apps}/deployments")),
-        "endpoints": tuple(reader.listed(slices, "kubernetes.io/service-name=nvidia-dcgm-exporter")),
-    }
-
-
-def _age(policy: Object) -> tuple[str, str]:
-    """Order ClusterPolicies as the operator does: the oldest works (clusterpolicy_controller.go, getSingletonClusterPolicy)."""
-    return policy["metadata"].get("creationTimestamp") or "", policy["metadata"]["name"]
 
 
 def cluster_kinds(api: Api, versions: Iterable[str]) -> frozenset[tuple[str, str]]:
@@ -172,8 +149,9 @@ def read(api: Api, query: Query) -> ClusterState:
     secrets = reader.listed(f"{core}/secrets", f"owner=helm,name={query.release},status!=superseded")
     ours = reader.listed(f"{core}/secrets", SELECTOR) if query.pull_secrets is not None else []
     operators = reader.listed("/apis/apps/v1/deployments", _OPERATORS, metadata_only=True)
-    workloads = read_workloads(reader, namespace)
-    known = bool(configmaps or secrets)
+    nodes, workloads = read_nodes(reader), read_workloads(reader, namespace)
+    # Every namespace has a ConfigMap (kube-root-ca.crt): only what is ours says that the namespace has been looked at before.
+    known = bool(secrets or {RECORD, INVENTORY} & set(configmaps))
     objects = {path: reader.one(path) for path in query.object_paths}
     return ClusterState(
         server_version=version,
@@ -187,5 +165,6 @@ def read(api: Api, query: Query) -> ClusterState:
         objects=objects,
         namespaces_missing=frozenset(_missing_namespaces(reader, objects, namespace)),
         denied=tuple(reader.denied),
+        nodes=nodes,
         **workloads,
     )

@@ -8,11 +8,14 @@ task file of its name.
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Dict
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import PACKED
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 Object = Dict[str, Any]
 _OBJECTS = "objects"
+#: Characters up to which a person can read it with kubectl.
+_LARGE = 100_000
 
 
 def writes(
@@ -42,12 +47,16 @@ def task_of(step: Step) -> str:
 
 
 def configmap(wanted: Wanted, name: str, key: str, content: Mapping[str, Any]) -> Object:
-    """Make one of our ConfigMaps with JSON in it."""
+    """Make one of our ConfigMaps with JSON in it, packed where it is large: names of thousands of nodes are much alike."""
+    text = json.dumps(content, sort_keys=True)
+    kept: Object = {"data": {key: text}}
+    if len(text) > _LARGE:
+        kept = {"binaryData": {key + PACKED: base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()}}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": name, "namespace": wanted.namespace, "labels": dict(MANAGED_BY)},
-        "data": {key: json.dumps(content, sort_keys=True)},
+        **kept,
     }
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import is_ours, labels
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.disturbance import few
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.left_out import few
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.objects import ref_of
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ENFORCE
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import SHARING_NAME
 
@@ -36,6 +37,7 @@ def _others(state: ClusterState, wanted: Wanted) -> Iterable[str]:
                 "give it in gpu_operator_pull_secrets by its name alone to use it as it is, or choose another name",
             )
         )
+    yield from _objects_of_others(state, wanted)
     configs = state.configmaps.get(SHARING_NAME)
     before = (configs or {}).get("data") or {}
     lost = sorted(set(before) - set(wanted.sharing))
@@ -49,6 +51,25 @@ def _others(state: ClusterState, wanted: Wanted) -> Iterable[str]:
             "add them to gpu_operator_sharing, or set gpu_operator_adopt: true to drop them",
         )
     )
+
+
+def _objects_of_others(state: ClusterState, wanted: Wanted) -> Iterable[str]:
+    """Name a ServiceMonitor or queue of the name that ours would have: written over, it would go with ours one day. Whoever lists an
+    object in gpu_operator_manifests has said that it is ours."""
+    known = [ref_of(each) for each in state.record.get("objects") or []]
+    for item in wanted.objects if not wanted.adopt else ():
+        address = wanted.ref(item)
+        present = state.objects.get(address.path)
+        if present and is_ours(item) and not is_ours(present) and address not in known:
+            yield str(
+                GpuError(
+                    f"to make {address}",
+                    "one of this name that was not made here",
+                    f"{address}",
+                    "set gpu_operator_adopt: true to take it over, or leave it to its owner "
+                    "(gpu_operator_service_monitor.by: none, no gpu_operator_queue)",
+                )
+            )
 
 
 def _pod_security(state: ClusterState, wanted: Wanted) -> Iterable[str]:

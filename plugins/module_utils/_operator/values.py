@@ -133,6 +133,11 @@ def build(series: Mapping[str, Any], typed: Typed) -> Values:
     return dict(json.loads(json.dumps(merged)))
 
 
+def uses_gpu_cluster(values: Mapping[str, Any]) -> bool:
+    """Tell whether the chart makes a GPUCluster (DRA); since v26.7, and never by default."""
+    return bool((values.get("gpuCluster") or {}).get("deployCR"))
+
+
 def misspelt(given: Mapping[str, Any], chart: Mapping[str, Any], path: str = "") -> list[str]:
     """Name the keys that a chart does not have but nearly has. helm takes any key, and what it does not know has no effect.
 

@@ -14,7 +14,9 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator import checks
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import objects as operator_objects
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import values as operator_values
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.helm import digest_of, is_remote
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.left_out import limit
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import OPERANDS_LABEL, Expect
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.values import uses_gpu_cluster
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing import documents as sharing_documents
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import CONFIG_LABEL, MIG_LABEL
 
@@ -96,6 +98,8 @@ class Wanted:
             checks.check_nodes(_by_node(labels, CONFIG_LABEL), _by_node(labels, MIG_LABEL), sharing, faults)
         checks.check_chart(params, faults)
         checks.check_monitor(params, values, faults)
+        checks.check_shape(params, values, faults)
+        faults.attempt(lambda: limit(params["nodes_tolerated"], 1), 0)
         return cls(
             present=params["state"] == "present",
             digest="" if is_remote(params["chart"]) else digest_of(params["chart"]),
@@ -106,11 +110,11 @@ class Wanted:
             monitor=params["service_monitor"],
             sharing=sharing,
             labels=labels,
-            scope=tuple(params["nodes"]) or tuple(labels),
-            objects=_objects(params),
+            scope=tuple(node for node in params["nodes"] if node not in params["nodes_failed"]) or tuple(labels),
+            objects=_objects(params, uses_gpu_cluster(values)),
             pull_secrets=tuple(params["own_pull_secrets"]),
             stale_after_s=params["wait_timeout"],
-            expect=_expect(params, labels, sharing, bool((values.get("nfd") or {}).get("enabled", True))),
+            expect=_expect(params, labels, sharing, values),
             faults=tuple(faults.found),
             **{
                 name: params[name]
@@ -132,14 +136,16 @@ def _typed(params: Mapping[str, Any], sharing: Mapping[str, Any]) -> operator_va
 
 
 def node_labels(params: Mapping[str, Any]) -> dict[str, dict[str, str | None]]:
-    """Make labels of the three variables that a host may have. A host without one is not in the result."""
+    """Make labels of the three variables that a host may have. A host without one is not in the result, nor is one on which this
+    run has failed: its labels would send pods to it."""
     wanted: dict[str, dict[str, str | None]] = {}
+    failed = params["nodes_failed"]
     for key, option in ((CONFIG_LABEL, "node_sharing"), (MIG_LABEL, "node_mig")):
         for node, config in params[option].items():
-            if config not in (None, ""):
+            if config not in (None, "") and node not in failed:
                 wanted.setdefault(node, {})[key] = str(config)
     for node, operands in params["node_operands"].items():
-        if operands not in (None, ""):
+        if operands not in (None, "") and node not in failed:
             wanted.setdefault(node, {})[OPERANDS_LABEL] = None if boolean(operands) else "false"
     return wanted
 
@@ -149,17 +155,29 @@ def _by_node(labels: Mapping[str, Mapping[str, str | None]], key: str) -> dict[s
 
 
 def _expect(
-    params: Mapping[str, Any], labels: Mapping[str, Mapping[str, Any]], documents: Mapping[str, Any], nfd: bool
+    params: Mapping[str, Any],
+    labels: Mapping[str, Mapping[str, Any]],
+    documents: Mapping[str, Any],
+    values: Mapping[str, Any],
 ) -> Expect:
     active = {node: found for node, found in labels.items() if found.get(OPERANDS_LABEL) != "false"}
-    gpu_nodes = tuple(node for node in params["gpu_nodes"] if labels.get(node, {}).get(OPERANDS_LABEL) != "false")
-    return Expect(nfd, documents, _by_node(active, CONFIG_LABEL), _by_node(active, MIG_LABEL), gpu_nodes)
+    return Expect(
+        nfd=bool((values.get("nfd") or {}).get("enabled", True)),
+        configs=documents,
+        sharing=_by_node(active, CONFIG_LABEL),
+        mig=_by_node(active, MIG_LABEL),
+        gpu_nodes=tuple(node for node in params["gpu_nodes"] if labels.get(node, {}).get(OPERANDS_LABEL) != "false"),
+        gpu_cluster=uses_gpu_cluster(values),
+        tolerated=params["nodes_tolerated"],
+        failed=tuple(params["nodes_failed"]),
+    )
 
 
-def _objects(params: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+def _objects(params: Mapping[str, Any], gpu_cluster: bool) -> tuple[dict[str, Any], ...]:
     found = []
     if params["service_monitor"]["by"] == "role":
-        found.append(operator_objects.service_monitor(params["service_monitor"], params["namespace"]))
+        app = "nvidia-dcgm-exporter-dra" if gpu_cluster else "nvidia-dcgm-exporter"
+        found.append(operator_objects.service_monitor(params["service_monitor"], params["namespace"], app))
     if params["queue"]:
         found.append(operator_objects.queue(params["queue"]))
     return (*found, *params["manifests"])

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ansible_collections.t9k.gpu.plugins.module_utils._p2p import samples as p2p
 from ansible_collections.t9k.gpu.plugins.module_utils._p2p.evidence import Evidence, Pair, Reason, Threshold, Verdict
+from ansible_collections.t9k.gpu.plugins.module_utils._p2p.usual import least
 
 #: A pair below this part of what its equals reach: warn, fail.
 SLOW, VERY_SLOW = 0.75, 0.5
@@ -130,16 +131,18 @@ def _threshold(evidence: Evidence, gpu: int, link: str) -> Threshold | None:
     return next(fitting, None)
 
 
+def _floor(link: str) -> float:
+    """Return what NVLinks of any generation give, in GB/s; 0 for another path."""
+    return int(link[2:]) * NVLINK_GB_PER_S_PER_LINK if link.startswith("NV") and link[2:].isdigit() else 0.0
+
+
 def _nvlink_floor(evidence: Evidence) -> Iterator[Reason]:
     """Find NVLinks that are as slow as PCIe: they are not used."""
     for link, pairs in evidence.groups.items():
-        number = link[2:] if link.startswith("NV") else ""
-        if not number.isdigit():
-            continue
-        floor = int(number) * NVLINK_GB_PER_S_PER_LINK
+        floor = _floor(link)
         for pair, value in evidence.measured(p2p.UNIDIRECTIONAL_ON, pairs).items():
             if value < floor:
-                why = f"{number} NVLinks at {NVLINK_GB_PER_S_PER_LINK:.0f} GB/s each, the least any generation gives"
+                why = f"{link[2:]} NVLinks at {NVLINK_GB_PER_S_PER_LINK:.0f} GB/s each, the least any generation gives"
                 yield _finding(evidence, "nvlink_floor", "fail", p2p.UNIDIRECTIONAL_ON, pair, floor, why)
 
 
@@ -178,6 +181,25 @@ def _asymmetric(evidence: Evidence) -> Iterator[Reason]:
                     severity = "fail" if value < VERY_ASYMMETRIC * back else "warn"
                     why = f"{ASYMMETRIC:.0%} of the {back:.2f} GB/s in the other direction"
                     yield _finding(evidence, "asymmetric", severity, matrix, (i, j), ASYMMETRIC * back, why)
+
+
+def _slow_machine(evidence: Evidence) -> Iterator[Reason]:
+    """Find a machine whose pairs are all alike, and all slower than such pairs usually are: one finding for each kind of path."""
+    for link, pairs in evidence.groups.items():
+        values = evidence.measured(p2p.UNIDIRECTIONAL_ON, pairs)
+        names = {evidence.report.devices[i].name for pair in pairs for i in pair if i < len(evidence.report.devices)}
+        model = names.pop() if len(names) == 1 else ""
+        known = least(model, link) if values else None
+        if known is None:
+            continue
+        middle = statistics.median(values.values())
+        alike = min(values.values()) >= SLOW * max(values.values())
+        if alike and _floor(link) <= middle < known[0]:
+            what = (
+                f"all {len(values)} pairs by {link}: {_WORDS[p2p.UNIDIRECTIONAL_ON]} is {middle:.2f} GB/s in the middle"
+            )
+            message = f"{what}, usually at least {known[0]:.2f} ({known[1]} of {model})"
+            yield Reason("slow_machine", "warn", message, None, p2p.UNIDIRECTIONAL_ON, middle, round(known[0], 2))
 
 
 def _redirected(evidence: Evidence) -> Iterator[Reason]:
@@ -229,6 +251,7 @@ RULES: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (
     _thresholds,
     _nvlink_floor,
     _slow_pairs,
+    _slow_machine,
     _asymmetric,
     _redirected,
     _latency,

@@ -9,7 +9,6 @@ broke off in between is repaired by the next.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ from typing import Any
 from ansible.module_utils.common.yaml import HAS_YAML, yaml_dump, yaml_load
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY, PREFIX
+from ansible_collections.t9k.gpu.plugins.module_utils._sharing.restart import ALL
 
 PENDING = PREFIX + "restart-pending"
-STAMP = PREFIX + "sharing-config"
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,6 @@ def _parsed(text: Any) -> Any:
         return None
 
 
-def digest(documents: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(documents, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def data(documents: Mapping[str, Any], present: Mapping[str, str]) -> dict[str, str]:
     """Return config name → text; a present text that means the same stays, so that taking over restarts nothing."""
     dump = yaml_dump if HAS_YAML else json.dumps
@@ -89,31 +84,41 @@ def consumers(daemonsets: Iterable[Mapping[str, Any]], name: str) -> list[str]:
     return sorted(found)
 
 
+def due(present: Mapping[str, Any] | None, documents: Mapping[str, Any]) -> frozenset[str]:
+    """Return the configs of which running pods may have read something else than ``documents``.
+
+    A run that breaks off leaves the names as a note; 0.1.0 did not say which.
+    """
+    if present is None:
+        return frozenset({ALL})
+    before: Mapping[str, Any] = present.get("data") or {}
+    after = data(documents, before)
+    changed = {name for name in {**before, **after} if before.get(name) != after.get(name)}
+    noted = (present["metadata"].get("annotations") or {}).get(PENDING, "")
+    return frozenset(changed | ({ALL} if noted == "true" else set(filter(None, noted.split(",")))))
+
+
 def stale(present: Mapping[str, Any] | None, documents: Mapping[str, Any]) -> bool:
     """Tell whether running pods may have read something else than ``documents``."""
-    if present is None:
-        return True
-    annotations = present["metadata"].get("annotations") or {}
-    before = present.get("data") or {}
-    return PENDING in annotations or data(documents, before) != before
+    return bool(due(present, documents)) or PENDING in ((present or {}).get("metadata", {}).get("annotations") or {})
 
 
 def plan(
-    place: Place, present: Mapping[str, Any] | None, documents: Mapping[str, Any], mounted_by: Iterable[str]
+    place: Place, present: Mapping[str, Any] | None, documents: Mapping[str, Any], restarts: bool
 ) -> tuple[Request, ...]:
-    """Return the requests that bring the ConfigMap and its readers there; () if all is as wanted.
+    """Return the requests that bring the ConfigMap there; () if it is as wanted. ``restarts``: pods are to be restarted afterwards, so
+    the names of what changed are noted with the change."""
+    note = {PENDING: ",".join(sorted(due(present, documents)))} if restarts else {}
+    return tuple(step for step in [_write(place, present, documents, note)] if step.body)
 
-    ``mounted_by``  the daemonsets to restart; read only if ``stale``.
-    """
-    restarts = tuple(mounted_by) if stale(present, documents) else ()
-    steps = [_write(place, present, documents, {PENDING: "true"} if restarts else {})]
-    template = {"metadata": {"annotations": {STAMP: digest(documents)}}}
-    steps += [
-        Request("merge_patch", f"{place.daemonsets}/{name}", {"spec": {"template": template}}) for name in restarts
-    ]
-    if restarts or (present and PENDING in (present["metadata"].get("annotations") or {})):
-        steps.append(Request("merge_patch", place.config_map, {"metadata": {"annotations": {PENDING: None}}}))
-    return tuple(step for step in steps if step.body)
+
+def settle(place: Place) -> Request:
+    """Return the request that takes the note away: all is restarted."""
+    return Request("merge_patch", place.config_map, {"metadata": {"annotations": {PENDING: None}}})
+
+
+def _noted(present: Mapping[str, Any]) -> str:
+    return str((present["metadata"].get("annotations") or {}).get(PENDING, ""))
 
 
 def _write(
@@ -130,5 +135,8 @@ def _write(
     labels = present["metadata"].get("labels") or {}
     missing = {key: value for key, value in MANAGED_BY.items() if labels.get(key) != value}
     body = {"data": changes} if changes else {}
-    metadata = {**({"labels": missing} if missing else {}), **({"annotations": note} if note and changes else {})}
+    metadata = {
+        **({"labels": missing} if missing else {}),
+        **({"annotations": note} if note and _noted(present) != note[PENDING] else {}),
+    }
     return Request("merge_patch", place.config_map, {**body, **({"metadata": metadata} if metadata else {})})

@@ -33,6 +33,8 @@ def package(version: str, out: Path) -> Path:
     with tempfile.TemporaryDirectory() as work:
         chart = Path(work, "gpu-operator")
         shutil.copytree(CHART, chart)
+        for name in generation.get("files_without", []):
+            (chart / name).unlink()
         _rewrite(chart / "values.yaml", lambda values: merged(values, generation.get("values", {})))
         _rewrite(chart / CRD, lambda crd: without(crd, generation.get("crd_without", [])))
         argv = [
@@ -53,7 +55,8 @@ def package(version: str, out: Path) -> Path:
 
 
 def _rewrite(file: Path, change: Any) -> None:
-    file.write_text(yaml.safe_dump(change(yaml.safe_load(file.read_text())), sort_keys=False))
+    # helm shows CRDs one after the other as they are, so each begins with the mark of a document, as the real chart's do.
+    file.write_text(yaml.safe_dump(change(yaml.safe_load(file.read_text())), sort_keys=False, explicit_start=True))
 
 
 def merged(base: Any, over: Any) -> Any:

@@ -30,6 +30,9 @@ DEPLOYED = (
     "node-status-exporter",
     "operator-validator",
 )
+#: Those of nodes whose GPUs go to virtual machines (NVIDIA/gpu-operator v26.7.0, controllers/state_manager.go, gpuStateLabels).
+FOR_MACHINES = ("sandbox-device-plugin", "sandbox-validator", "vfio-manager")
+WORKLOAD = "nvidia.com/gpu.workload.config"
 _MIG_PRODUCTS = re.compile(r"\b(A100|A30|H100|H200|B200|GH200)\b")
 
 
@@ -110,18 +113,26 @@ def nfd_labels(hardware: Hardware, node: Mapping[str, Any]) -> dict[str, str]:
     """What node feature discovery finds; every node has some."""
     info = node["status"]["nodeInfo"]
     system = "ubuntu" if info["osImage"].startswith("Ubuntu") else "debian"
+    version = re.search(r"\d+(\.\d+)?", info["osImage"])
     labels = {
+        "feature.node.kubernetes.io/system-os_release.VERSION_ID": version[0] if version else "",
         "feature.node.kubernetes.io/kernel-version.full": info["kernelVersion"],
         "feature.node.kubernetes.io/system-os_release.ID": system,
     }
     return {**labels, PCI_LABEL: "true"} if hardware.count else labels
 
 
-def operator_labels(hardware: Hardware, labels: Mapping[str, str]) -> dict[str, str | None]:
+def operator_labels(
+    hardware: Hardware, labels: Mapping[str, str], workload: str = "container"
+) -> dict[str, str | None]:
     """The operator's own labels; ``None`` takes one away. A value that somebody set stays."""
     if labels.get(PCI_LABEL) != "true":
         return {}
     operands = (*DEPLOYED, "mig-manager") if hardware.mig_capable else DEPLOYED
+    if workload != "container":
+        others: dict[str, str | None] = {DEPLOY + name: None for name in operands if DEPLOY + name in labels}
+        mine = {DEPLOY + name: labels.get(DEPLOY + name, "true") for name in FOR_MACHINES}
+        return {"nvidia.com/gpu.present": "true", **others, **mine}
     if labels.get(OPT_OUT) == "false":
         gone: dict[str, str | None] = {DEPLOY + name: None for name in operands if DEPLOY + name in labels}
         return {"nvidia.com/gpu.present": "true", **gone}

@@ -37,10 +37,19 @@ OPERANDS = (
     Operand("nvidia-node-status-exporter", "nodeStatusExporter", "node-status-exporter", default=False),
 )
 
+#: For nodes whose GPUs go to virtual machines (NVIDIA/gpu-operator v26.7.0, controllers/state_manager.go, func isStateEnabled).
+SANDBOX = (
+    Operand("nvidia-sandbox-device-plugin-daemonset", "sandboxDevicePlugin", "sandbox-device-plugin", default=False),
+    Operand("nvidia-sandbox-validator", "", "sandbox-validator"),
+    Operand("nvidia-vfio-manager", "vfioManager", "vfio-manager", default=False),
+)
+
 
 def wanted(spec: Mapping[str, Any]) -> tuple[Operand, ...]:
-    """The operands of a ClusterPolicy's spec."""
-    return tuple(operand for operand in OPERANDS if spec.get(operand.section, {}).get("enabled", operand.default))
+    """The operands of a ClusterPolicy's spec; the driver is NVIDIADriver's matter where the spec says so."""
+    sandbox = SANDBOX if (spec.get("sandboxWorkloads") or {}).get("enabled") else ()
+    found = (o for o in (*OPERANDS, *sandbox) if (spec.get(o.section) or {}).get("enabled", o.default))
+    return tuple(o for o in found if o.section != "driver" or not spec.get("driver", {}).get("useNvidiaDriverCRD"))
 
 
 def plugin_config(spec: Mapping[str, Any]) -> tuple[str, str]:
@@ -52,7 +61,7 @@ def plugin_config(spec: Mapping[str, Any]) -> tuple[str, str]:
 def daemonset(operand: Operand, policy: Mapping[str, Any], namespace: str, pending: bool = False) -> dict[str, Any]:
     """The DaemonSet of an operand, owned by the policy and stamped with a hash of itself."""
     spec = policy["spec"]
-    section = spec.get(operand.section, {})
+    section = spec.get(operand.section) or {}
     image = f"{section.get('repository', 'lab')}/{section.get('image', operand.name)}:{section.get('version', 'lab')}"
     pod: dict[str, Any] = {
         "nodeSelector": {f"{DEPLOY}{operand.deploy}": "true"},
@@ -87,9 +96,8 @@ def _metadata(name: str, namespace: str, policy: Mapping[str, Any]) -> dict[str,
     return {"name": name, "namespace": namespace, "labels": labels, "ownerReferences": [owner]}
 
 
-def exporter_service(policy: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+def exporter_service(policy: Mapping[str, Any], namespace: str, name: str = "nvidia-dcgm-exporter") -> dict[str, Any]:
     """The Service through which DCGM's metrics are scraped."""
-    name = "nvidia-dcgm-exporter"
     ports = [{"name": "gpu-metrics", "port": 9400, "targetPort": 9400, "protocol": "TCP"}]
     spec = {"selector": {"app": name}, "ports": ports, "type": "ClusterIP"}
     return {"apiVersion": "v1", "kind": "Service", "metadata": _metadata(name, namespace, policy), "spec": spec}

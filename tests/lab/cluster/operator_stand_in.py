@@ -7,7 +7,11 @@ It acts only while the chart's Deployment ``gpu-operator`` is available. Faults 
 ``never-ready: "true"``           the ClusterPolicy stays notReady
 ``no-allocatable: node-1,node-2`` (or ``*``) these nodes show no GPU resource
 ``pending-operands: name,name``   the pods of these DaemonSets stay Pending
-``mig-fails: "true"``             a MIG configuration ends in ``failed``
+``mig-fails: "true"``             a MIG configuration ends in ``failed``, and stays so until another one is asked for
+
+The MIG manager looks at the GPUs before it says ``pending``, so what stood before stands for a while, and it acts only on another
+configuration than the one it has acted on (NVIDIA/mig-parted, pkg/mig/reconfigure/reconfigure.go, func Run: isConfigAlreadyApplied and
+checkMigModeChangeRequired come before the label; cmd/nvidia-mig-manager/main.go: its informer waits for another value).
 
 A new operator pod leads only when its predecessor's lease has run out: the operator asks for leader election and not for
 releasing the lease (NVIDIA/gpu-operator, cmd/gpu-operator/main.go), so controller-runtime's 15 s hold. Until then DaemonSets and
@@ -22,7 +26,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.lab.cluster import gpu_node, memory, nodes, operands
+from tests.lab.cluster import dra, driver_pools, gpu_node, memory, nodes, operands
 from tests.lab.cluster.api import Api
 from tests.lab.cluster.gpu_node import Hardware, Sharing
 from tests.lab.log import LabError, say
@@ -33,6 +37,8 @@ Object = dict[str, Any]
 POLICIES = "/apis/nvidia.com/v1/clusterpolicies"
 FAULTS = "/api/v1/namespaces/kube-system/configmaps/lab-operator-faults"
 PLUGIN = "nvidia-device-plugin-daemonset"
+#: How long the MIG manager looks before it says a word, and works.
+MIG_LOOKS_S, MIG_TAKES_S = 3.0, 2.0
 #: controller-runtime's default lease duration.
 LEASE_S = 15.0
 
@@ -47,6 +53,15 @@ class Loaded:
 
 
 @dataclass
+class Partition:
+    """What a node's MIG manager has seen last, since when, and how it ended."""
+
+    config: str
+    since: float
+    end: str = ""
+
+
+@dataclass
 class View:
     """The cluster as one round sees it."""
 
@@ -58,6 +73,8 @@ class View:
     faults: dict[str, str]
     nfd: bool
     leads: bool = True
+    gpu_clusters: list[Object] = field(default_factory=list)
+    drivers: list[Object] = field(default_factory=list)
 
     def runs(self, app: str, node: str) -> bool:
         pod = self.pods.get((app, node))
@@ -73,7 +90,7 @@ class StandIn:
     hardware: dict[str, Hardware]
     loaded: dict[str, Loaded] = field(default_factory=dict)
     active: bool = True  # there may be resources left that a plugin once told
-    mig: dict[str, str] = field(default_factory=dict)  # node → the MIG config that was seen last
+    mig: dict[str, Partition] = field(default_factory=dict)  # node → what its MIG manager is at
     leader: tuple[str, int] | None = None  # the Deployment that was seen last: its UID and generation
     leads_from: float = 0.0
 
@@ -84,10 +101,25 @@ class StandIn:
             return
         if view.policy and view.leads:
             self._operands(view)
+        if view.leads:
+            self._other_configs(view)
         for node in filter(_matters, view.nodes):
             self._node(view, node)
+        self._pods_of_well_nodes(view)
         if view.policy and view.leads:
             self._status(view)
+
+    def _other_configs(self, view: View) -> None:
+        """What NVIDIADrivers and a GPUCluster ask for."""
+        spec = view.policy["spec"] if view.policy else {}
+        used = bool(view.gpu_clusters) or bool(spec.get("driver", {}).get("useNvidiaDriverCRD"))
+        driver_pools.reconcile(self.api, view.drivers, view.nodes, view.namespace, used)
+        known = {n["metadata"]["name"]: self._hardware(n) for n in view.nodes if _matters(n)}
+        for cluster in view.gpu_clusters:
+            dra.reconcile(self.api, cluster, view, known)
+
+    def _hardware(self, node: Object) -> Hardware:
+        return self.hardware.get(node["metadata"].get("annotations", {}).get(nodes.GPUS, "none"), Hardware(0))
 
     def _look(self) -> View | None:
         """Nothing while there is no operator that could act; the kubelets act without it."""
@@ -113,6 +145,8 @@ class StandIn:
             faults.get("data") or {},
             any(name.endswith("-node-feature-discovery-worker") for name in daemonsets),
             self._leads(running[0], time.monotonic()),
+            self.api.items(dra.CLUSTERS),
+            self.api.items(driver_pools.DRIVERS),
         )
 
     def _leads(self, deployment: Object, now: float) -> bool:
@@ -143,7 +177,7 @@ class StandIn:
             present = view.daemonsets.get(name, {}).get("metadata", {}).get("annotations", {})
             if present.get(operands.HASH) != stamp:
                 view.daemonsets[name] = self.api.apply(f"{base}/{name}", body)
-        for operand in operands.OPERANDS:
+        for operand in (*operands.OPERANDS, *operands.SANDBOX):
             if operand.name not in wanted and operand.name in view.daemonsets:
                 self.api.delete(f"{base}/{operand.name}")
                 del view.daemonsets[operand.name]
@@ -172,13 +206,15 @@ class StandIn:
     def _node(self, view: View, node: Object) -> None:
         """Labels and resources of one node."""
         name, labels = node["metadata"]["name"], node["metadata"]["labels"]
-        profile = node["metadata"].get("annotations", {}).get(nodes.GPUS, "none")
-        hardware = self.hardware.get(profile, Hardware(0))
+        hardware = self._hardware(node)
         wanted: dict[str, str | None] = dict(gpu_node.nfd_labels(hardware, node)) if view.nfd else {}
-        if not view.policy:
+        workload = _workload(view, labels)
+        if view.gpu_clusters and hardware.count:
+            wanted.update(dra.labels(node))
+        elif not view.policy:
             wanted.update(_undo(labels))
         elif hardware.count:
-            wanted.update(gpu_node.operator_labels(hardware, {**labels, **_texts(wanted)}))
+            wanted.update(gpu_node.operator_labels(hardware, {**labels, **_texts(wanted)}, workload))
             wanted.update(self._mig(view, name, labels))
         shared = self._plugin(view, name, labels) if view.policy and hardware.count else None
         mig, strategy = _mig_config(view, labels)
@@ -191,7 +227,20 @@ class StandIn:
             self.api.patch(f"/api/v1/nodes/{name}", {"metadata": {"labels": patch}})
         faulty = {"*", name} & set(view.named("no-allocatable"))
         resources = gpu_node.resources(hardware, shared, mig, strategy) if shared and not faulty else {}
+        if workload != "container" and view.runs("nvidia-sandbox-device-plugin-daemonset", name):
+            resources = {f"nvidia.com/{hardware.product.replace(' ', '_')}": hardware.count}
         self._tell_resources(node, resources)
+
+    def _pods_of_well_nodes(self, view: View) -> None:
+        """What the kubelet says of its pods once it is well again; kwok leaves them as the node controller has marked them."""
+        well = {node["metadata"]["name"] for node in view.nodes if nodes.ready(node)}
+        for (_app_name, node), pod in view.pods.items():
+            conditions = pod["status"].get("conditions") or []
+            runs = node in well and pod["status"].get("phase") == "Running"
+            if runs and any(c["type"] == "Ready" and c["status"] == "False" for c in conditions):
+                after = [{**c, "status": "True"} if c["type"] == "Ready" else c for c in conditions]
+                path = f"/api/v1/namespaces/{view.namespace}/pods/{pod['metadata']['name']}/status"
+                self.api.patch(path, {"status": {"conditions": after}})
 
     def _tell_resources(self, node: Object, resources: dict[str, int]) -> None:
         status = gpu_node.status_patch(node["status"], resources)
@@ -221,16 +270,21 @@ class StandIn:
         return gpu_node.sharing(configs[chosen]) if chosen in configs else None
 
     def _mig(self, view: View, node: str, labels: dict[str, str]) -> dict[str, str | None]:
-        """The MIG manager's answer to its label: first pending, in the next round success or failed."""
+        """The MIG manager's answer to its label: nothing while it looks, then pending, then success or failed, which it keeps."""
         config = labels.get(gpu_node.MIG_LABEL)
         if not config or not view.runs("nvidia-mig-manager", node):
             return {}
-        done = config if labels.get(gpu_node.MIG_STATE) == "success" else ""
-        if self.mig.setdefault(node, done) != config:
-            self.mig[node] = config
-            return {gpu_node.MIG_STATE: "pending"}
-        works = gpu_node.mig_instances(config) is not None and not view.faults.get("mig-fails")
-        return {gpu_node.MIG_STATE: "success" if works else "failed"}
+        now, state = time.monotonic(), labels.get(gpu_node.MIG_STATE, "")
+        known = self.mig.get(node)
+        if known is None or known.config != config:
+            done = state if known is None and state == "success" else ""  # what a former run of this process has seen
+            known = self.mig[node] = Partition(config, now, done)
+        if not known.end and now >= known.since + MIG_LOOKS_S + MIG_TAKES_S:
+            works = gpu_node.mig_instances(config) is not None and not view.faults.get("mig-fails")
+            known.end = "success" if works else "failed"
+        if known.end:
+            return {gpu_node.MIG_STATE: known.end}
+        return {gpu_node.MIG_STATE: "pending"} if now >= known.since + MIG_LOOKS_S else {}
 
     def _status(self, view: View) -> None:
         """``ready`` once every operand is rolled out and the plugins have told their nodes' resources."""
@@ -274,6 +328,12 @@ def _undo(labels: dict[str, str]) -> dict[str, str | None]:
     ours = ("nvidia.com/gpu.present", *gpu_node.DISCOVERED)
     deployed = [key for key in labels if key.startswith(gpu_node.DEPLOY) and key != gpu_node.OPT_OUT]
     return {key: None for key in (*ours, *deployed) if key in labels}
+
+
+def _workload(view: View, labels: dict[str, str]) -> str:
+    sandbox = (view.policy or {}).get("spec", {}).get("sandboxWorkloads") or {}
+    default = sandbox.get("defaultWorkload") or "container"
+    return labels.get(gpu_node.WORKLOAD) or default if sandbox.get("enabled") else "container"
 
 
 def _mig_config(view: View, labels: dict[str, str]) -> tuple[str, str]:

@@ -111,6 +111,17 @@ def test_two_hundred_nodes_of_eight_gpus_in_two_seconds_and_two_megabytes() -> N
     assert text.count("<svg") == 800
 
 
+def test_two_thousand_nodes_in_two_megabytes() -> None:
+    """Each node has its row; the first have a section, and they are those that need attention."""
+    text = page(*(node(number) for number in range(2000)))
+    assert len(text.encode()) < 2_000_000, len(text.encode())
+    assert text.count("<details") == subject.DETAILED
+    assert all(f"gpu-{number:03d}.rack" in text for number in (0, 1234, 1999))
+    assert "in the JSON file" in text
+    links = set(re.findall(r'href="#n(\d+)"', text))
+    assert links == {str(number) for number in range(1, subject.DETAILED + 1)}
+
+
 @pytest.mark.parametrize(
     "nodes", [[], [{"name": "gone"}], [node(0)], [node(i) for i in range(6)], [node(1, gpus=[], p2p=None)]]
 )

@@ -22,7 +22,22 @@ def test_hosts() -> None:
         "f": {"__driver_plan": {"msg": "unreachable"}},
     }
     found = FILTERS["operator_hosts"](hostvars, ["a", "b", "d", "e", "f", "not in the inventory"])
-    assert found == {"gpus": ["d"], "sharing": {"a": "common"}, "operands": {"b": False}, "mig": {}}
+    assert found == {
+        "nodes": ["a", "b", "d", "e", "f", "not in the inventory"],
+        "gpus": ["d"],
+        "failed": [],
+        "sharing": {"a": "common"},
+        "operands": {"b": False},
+        "mig": {},
+    }
+
+
+def test_hosts_have_the_names_that_they_have_in_the_cluster() -> None:
+    """One variable for all roles; that of the role driver is taken too."""
+    hostvars = {"a": {"gpu_node_name": "node-a", "gpu_sharing": "common"}, "b": {"driver_node_name": "node-b"}, "c": {}}
+    found = FILTERS["operator_hosts"](hostvars, ["a", "b", "c"], ["b"], ["a"])
+    assert (found["nodes"], found["gpus"], found["failed"]) == (["node-a", "node-b", "c"], ["node-b"], ["node-a"])
+    assert found["sharing"] == {"node-a": "common"}
 
 
 IMAGES = [

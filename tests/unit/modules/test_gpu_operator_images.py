@@ -24,6 +24,11 @@ OPTIONS: dict[str, Any] = {
     "images": {},
     "image_registry": "",
     "systems": ["ubuntu22.04"],
+    "kernels": [],
+    "manifests": [],
+    "chart_username": "",
+    "chart_password": "",
+    "chart_ca_file": "",
     "everything": False,
 }
 
@@ -34,13 +39,17 @@ class Helm:
     def __init__(self, missing: bool = False) -> None:
         self.missing = missing
         self.calls: list[list[str]] = []
+        self.inputs: list[str | None] = []
 
     def __call__(self, argv: list[str], timeout_s: int | None = None, stdin: str | None = None) -> Result:
         self.calls.append(argv)
+        self.inputs.append(stdin)
         if self.missing:
             return Result(tuple(argv), NOT_FOUND, "", "helm: not found")
+        if argv[1] in ("registry", "repo"):
+            return Result(tuple(argv), 0, "", "")
         if argv[1] == "pull":
-            Path(argv[-1], "gpu-operator-v26.7.0.tgz").touch()
+            Path(argv[argv.index("--destination") + 1], "gpu-operator-v26.7.0.tgz").touch()
             return Result(tuple(argv), 0, "", "")
         values = json.loads(Path(argv[-1].partition("=")[2]).read_text())
         toolkit = {"repository": "nvcr.io/nvidia/k8s", "image": "container-toolkit", "version": "v1",
@@ -71,7 +80,31 @@ def test_mirror_names_what_is_not_covered(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("helm", "options", "sentence"), [
     (Helm(missing=True), {}, "install helm 3 or 4 on the control host"),
     (Helm(), {"version": "v99.1.0"}, "known are"),
+    (Helm(), {"values": {"driver": {"usePrecompiled": True}}}, "gpu_operator_mirror_kernels"),
 ])  # fmt: skip
 def test_refuses(tmp_path: Path, helm: Helm, options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(GpuError, match=sentence):
         gpu_operator_images.run_all(helm, {**OPTIONS, **options}, tmp_path)
+
+
+@pytest.mark.parametrize(("chart", "login", "pulled"), [
+    ("oci://r/c/gpu-operator", ["registry", "login", "r"], "oci://r/c/gpu-operator"),
+    ("https://charts.example/x", ["repo", "add", "t9k", "https://charts.example/x"], "t9k/gpu-operator"),
+])  # fmt: skip
+def test_a_private_chart(tmp_path: Path, chart: str, login: list[str], pulled: str) -> None:
+    """The password is on the input only, and what helm keeps of it in the folder that goes."""
+    helm = Helm()
+    private = {"chart": chart, "chart_username": "u", "chart_password": "geheim", "chart_ca_file": "/ca.crt"}
+    gpu_operator_images.run_all(helm, {**OPTIONS, **private}, tmp_path)
+    first, second = helm.calls[:2]
+    assert first[1 : 1 + len(login)] == login and helm.inputs[:2] == ["geheim", None]
+    assert second[1:3] == ["pull", pulled]
+    assert all(call[call.index("--ca-file") :][:2] == ["--ca-file", "/ca.crt"] for call in (first, second))
+    assert all(f"{tmp_path}/registry.json" in call for call in (first, second))
+    assert not any("geheim" in word for call in helm.calls for word in call)
+
+
+def test_no_login_leaves_helm_its_own_files(tmp_path: Path) -> None:
+    helm = Helm()
+    gpu_operator_images.run_all(helm, OPTIONS, tmp_path)
+    assert "--registry-config" not in helm.calls[0]

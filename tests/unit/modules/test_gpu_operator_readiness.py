@@ -91,3 +91,28 @@ def test_sharing_is_proven(play: Any) -> None:
                                             "resources": [{"name": "nvidia.com/gpu", "replicas": 4}]}}}  # fmt: skip
     found = play(expect={"nfd": True, "configs": {"x": document}, "sharing": {"gpu-1": "x"}}, timeout=0)
     assert "Node gpu-1: wants 8 nvidia.com/gpu.shared from 2 GPUs, has 0" in found["msg"]
+
+
+def test_the_nodes_are_read_only_where_they_decide(play: Any, fake: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the plugin's pods are missing, ten looks ask for one list of nodes; the last word needs a fresh one."""
+    fake.put(f"{APPS}/daemonsets", cluster.daemonset(PLUGIN, 2, available=0))
+    looks = []
+
+    def sleep(_s: float) -> None:
+        looks.append(1)
+        if len(looks) == 10:
+            fake.put(f"{APPS}/daemonsets", cluster.daemonset(PLUGIN, 2))
+
+    monkeypatch.setattr(gpu_operator_readiness, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: 0.0))
+    assert play(timeout=60)["ready"] is True
+    asked = [path.partition("?")[0] for _method, path, _body in fake.log]
+    assert (asked.count("/api/v1/nodes"), asked.count(f"{APPS}/daemonsets")) == (2, 11)
+
+
+def test_few_nodes_are_asked_one_by_one(play: Any, fake: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.put("/api/v1/nodes", cluster.node("gpu-1", 2, {}))
+    told = SimpleNamespace(sleep=lambda _s: fake.put("/api/v1/nodes", cluster.node("gpu-1", 2)), monotonic=lambda: 0.0)
+    monkeypatch.setattr(gpu_operator_readiness, "time", told)
+    assert play(timeout=60)["ready"] is True
+    asked = [path.partition("?")[0] for _method, path, _body in fake.log]
+    assert (asked.count("/api/v1/nodes"), asked.count("/api/v1/nodes/gpu-1")) == (2, 1)

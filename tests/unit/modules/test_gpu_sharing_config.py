@@ -13,7 +13,7 @@ from ansible_collections.t9k.gpu.plugins.modules import gpu_sharing_config
 
 MAP = "/api/v1/namespaces/gpu-operator/configmaps/time-slicing-config"
 DAEMONSETS = "/apis/apps/v1/namespaces/gpu-operator/daemonsets"
-STAMP = "gpu.t9k.io/sharing-config"
+PODS = "/api/v1/namespaces/gpu-operator/pods"
 PENDING = "gpu.t9k.io/restart-pending"
 FOUR = {"common": {"mode": "time_slicing", "replicas": 4}}
 TWO = {"common": {"mode": "time_slicing", "replicas": 2}}
@@ -21,7 +21,7 @@ TWO = {"common": {"mode": "time_slicing", "replicas": 2}}
 
 @pytest.fixture
 def fake() -> Iterator[FakeApi]:
-    server = FakeApi()
+    server = Kubelets()
     yield server
     server.close()
 
@@ -31,15 +31,35 @@ def play(fake: FakeApi, monkeypatch: pytest.MonkeyPatch) -> Any:
     return player(gpu_sharing_config, fake, monkeypatch)
 
 
+class Kubelets(FakeApi):
+    """A pod of a DaemonSet that is deleted has a successor at once."""
+
+    def answer(self, method: str, target: str, body: Any) -> Any:
+        answer = super().answer(method, target, body)
+        if method == "DELETE" and target.startswith(PODS):
+            add_pod(self, "plugin", "gpu-1", "plugin-new")
+        return answer
+
+
 def add_daemonset(fake: FakeApi, name: str, config_map: str | None) -> None:
     volumes = [{"name": "config", "configMap": {"name": config_map}}] if config_map else []
     template = {"metadata": {}, "spec": {"volumes": volumes}}
     fake.objects[f"{DAEMONSETS}/{name}"] = {"metadata": {"name": name}, "spec": {"template": template}}
+    add_pod(fake, name, "gpu-1", f"{name}-old")
+    fake.nodes({"gpu-1": {"nvidia.com/device-plugin.config": "common"}, "gpu-2": {}})
+    add_pod(fake, name, "gpu-2", f"{name}-other")
 
 
-def stamp(fake: FakeApi, name: str) -> Any:
-    template = fake.objects[f"{DAEMONSETS}/{name}"]["spec"]["template"]
-    return template["metadata"].get("annotations", {}).get(STAMP)
+def add_pod(fake: FakeApi, owner: str, node: str, name: str) -> None:
+    metadata = {"name": name, "ownerReferences": [{"kind": "DaemonSet", "name": owner}]}
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    fake.objects[f"{PODS}/{name}"] = {"metadata": metadata, "spec": {"nodeName": node}, "status": ready}
+
+
+def restarted(fake: FakeApi) -> bool:
+    """The pod of the node that uses the config is another one; any other pod is the same."""
+    others = {"plugin-other"} <= {path.rpartition("/")[2] for path in fake.objects}
+    return f"{PODS}/plugin-new" in fake.objects and f"{PODS}/plugin-old" not in fake.objects and others
 
 
 def test_set_then_again(play: Any, fake: FakeApi) -> None:
@@ -59,8 +79,8 @@ def test_change_restarts_what_mounts_the_map(play: Any, fake: FakeApi) -> None:
     add_daemonset(fake, "dcgm", None)
     result = play(configs=TWO)
     assert (result["changed"], result["restarted"]) == (True, ["plugin"])
-    assert stamp(fake, "plugin")
-    assert stamp(fake, "dcgm") is None
+    assert result["nodes"] == ["gpu-1"] and restarted(fake)
+    assert f"{PODS}/dcgm-old" in fake.objects
     assert PENDING not in fake.objects[MAP]["metadata"]["annotations"]
     assert "replicas: 4" in result["diff"]["before"]
     assert "replicas: 2" in result["diff"]["after"]
@@ -80,20 +100,20 @@ def test_check_mode_writes_nothing(play: Any, fake: FakeApi) -> None:
     fake.log.clear()
     result = play(check=True, configs=TWO)
     assert (result["changed"], result["restarted"]) == (True, ["plugin"])
-    assert fake.methods() == ["GET", "GET"]
+    assert set(fake.methods()) == {"GET"}
     assert play(check=True, state="absent").get("failed")
 
 
 def test_run_that_broke_off_before_the_restart_is_repaired(play: Any, fake: FakeApi) -> None:
     play(configs=FOUR)
     add_daemonset(fake, "plugin", "time-slicing-config")
-    forbidden = (403, {}, status(403, "Forbidden", 'User "u" cannot patch resource "daemonsets" in API group "apps"'))
-    fake.faults = [None, None, None, forbidden]  # get, list, patch of the map, restart
-    assert "grant the verb 'patch' on 'daemonsets' to 'u'" in play(configs=TWO)["msg"]
-    assert stamp(fake, "plugin") is None
+    forbidden = (403, {}, status(403, "Forbidden", 'User "u" cannot delete resource "pods" in API group ""'))
+    fake.faults = [None] * 6 + [forbidden]  # the map, DaemonSets, policies, nodes, pods, the map changes, the restart
+    assert "grant the verb 'delete' on 'pods' to 'u'" in play(configs=TWO)["msg"]
+    assert not restarted(fake)
     repaired = play(configs=TWO)
     assert (repaired["changed"], repaired["restarted"]) == (True, ["plugin"])
-    assert stamp(fake, "plugin")
+    assert restarted(fake)
     assert play(configs=TWO)["changed"] is False
 
 

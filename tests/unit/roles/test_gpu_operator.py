@@ -27,7 +27,7 @@ OPTIONS = {name: option for entry in ENTRIES.values() for name, option in entry[
 
 def test_same_variables_in_the_same_order() -> None:
     assert list(DEFAULTS) == list(OPTIONS)
-    assert len(ENTRIES["main"]["options"]) <= 24
+    assert len(ENTRIES["main"]["options"]) <= 27
     assert all(name.startswith("gpu_operator_") for name in DEFAULTS)
 
 

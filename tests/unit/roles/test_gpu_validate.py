@@ -35,7 +35,7 @@ def test_the_pod(name: str) -> None:
     environment = Environment(autoescape=False)
     environment.filters["to_json"] = json.dumps
     template = environment.from_string((ROLES / "gpu_validate/templates/pod.yml.j2").read_text())
-    names = {"inventory_hostname": name, "__gpu_validate_pod": f"gpu-validate-{name}"}
+    names = {"__gpu_validate_node_name": name, "__gpu_validate_pod": f"gpu-validate-{name}"}
     pod = yaml.safe_load(template.render(**defaults, **names, __gpu_validate_resource="nvidia.com/gpu.shared"))
     (container,) = pod["spec"]["containers"]
     assert container["resources"] == {"limits": {"nvidia.com/gpu.shared": 1}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,3 +80,20 @@ def test_what_is_no_chart(tmp_path: Path) -> None:
         helm.local_chart_version(str(tmp_path / "x.tgz"))
     with pytest.raises(GpuError):
         helm.local_chart_version(str(tmp_path))
+
+
+def test_what_the_cluster_serves_is_told_to_helm() -> None:
+    class Api:
+        def get_or_none(self, path: str) -> Any:
+            groups = [
+                {"versions": [{"groupVersion": "apps/v1"}]},
+                {"versions": [{"groupVersion": "resource.k8s.io/v1"}]},
+            ]
+            kinds = [{"name": "deviceclasses", "kind": "DeviceClass"}, {"name": "x/status", "kind": "X"}]
+            return {"/apis": {"groups": groups}, "/apis/resource.k8s.io/v1": {"resources": kinds}}.get(path)
+
+    assert helm.api_versions(Api()) == [
+        "--api-versions=apps/v1",
+        "--api-versions=resource.k8s.io/v1",
+        "--api-versions=resource.k8s.io/v1/DeviceClass",
+    ]

@@ -55,7 +55,9 @@ def test_paths() -> None:
 
 
 def test_service_monitor_is_the_guides() -> None:
-    found = service_monitor({"namespace": "t9k-monitoring", "interval": "30s", "labels": {"k": "v"}}, "gpu-operator")
+    found = service_monitor(
+        {"namespace": "t9k-monitoring", "interval": "30s", "labels": {"k": "v"}}, "gpu-operator", "nvidia-dcgm-exporter"
+    )
     assert found["spec"] == {
         "endpoints": [{"interval": "30s", "port": "gpu-metrics"}],
         "jobLabel": "app",

@@ -59,9 +59,9 @@ def test_fresh_cluster_with_everything() -> None:
 
 def test_finished_cluster_needs_nothing_and_waits_for_nothing() -> None:
     assert names(cluster.finished()) == []
-    assert operator_plan.waiting(cluster.finished(), cluster.wanted()) == ()
+    assert operator_plan.judgement(cluster.finished(), cluster.wanted()).waiting == ()
     assert names(shared_state(), **SHARED) == []
-    assert operator_plan.waiting(shared_state(), cluster.wanted(**SHARED)) == ()
+    assert operator_plan.judgement(shared_state(), cluster.wanted(**SHARED)).waiting == ()
 
 
 REASONS = [
@@ -137,7 +137,7 @@ def test_changed_config_restarts_its_readers_and_nothing_else() -> None:
     wanted = {**SHARED, "sharing": {"common": {"mode": "time_slicing", "replicas": 8}}}
     (step,) = operator_plan.plan(shared_state(), cluster.wanted(**wanted))
     assert (step.name, step.reason) == ("sharing", "changed: common")
-    assert "device plugin's pods restart" in step.disturbs
+    assert "device plugin's pods on gpu-1 restart" in step.disturbs
 
 
 def test_labels_go_before_the_configs_they_no_longer_name() -> None:
@@ -311,3 +311,74 @@ def test_remove() -> None:
 def test_steps_are_plain_data() -> None:
     for step in operator_plan.plan(EMPTY, cluster.wanted(**SHARED)):
         assert json.loads(json.dumps(step.to_dict()))["reason"]
+
+
+def test_a_host_that_the_run_has_given_up_gets_no_label_and_keeps_those_it_has() -> None:
+    record = {"labels": {"gpu-1": {"nvidia.com/device-plugin.config": "common"}}, "objects": []}
+    labelled = cluster.node("gpu-1", 2, **{"nvidia.com/device-plugin.config": "common"})
+    state = cluster.finished(configmaps={"t9k-gpu-operator": cluster.configmap("t9k-gpu-operator", record=record)})
+    state = replace(state, nodes={**state.nodes, "gpu-1": labelled})
+    options = {"nodes": ["gpu-1", "gpu-2"], "nodes_failed": ["gpu-1", "gpu-2"], "sharing": cluster.COMMON}
+    found = cluster.wanted(**options, node_sharing={"gpu-2": "common"}, node_operands={"gpu-2": True})
+    assert found.labels == {} and found.expect.failed == ("gpu-1", "gpu-2")
+    assert "labels" not in [step.name for step in operator_plan.plan(state, found)]
+    kept = record_of(state, found, with_old=False)
+    assert kept["labels"] == record["labels"]
+
+
+DRA = {"gpuCluster": {"deployCR": True}, "clusterPolicy": {"deployCR": False}}
+SHAPES = [
+    ({}, DRA, ""),
+    ({}, {"gpuCluster": {"deployCR": True}}, "one of GPUCluster and ClusterPolicy"),
+    ({"driver": "operator"}, DRA, "drivers that no NVIDIADriver asks for"),
+    ({"driver": "operator"}, {**DRA, "driver": {"nvidiaDriverCRD": {"enabled": True}}}, ""),
+    ({"sharing": cluster.COMMON}, DRA, "a device plugin that shares the GPUs"),
+    ({"sharing": cluster.COMMON}, {"devicePlugin": {"enabled": False}}, "a device plugin that shares the GPUs"),
+    ({"node_mig": {"gpu-1": "all-1g.5gb"}}, DRA, "a MIG manager for gpu_mig"),
+    ({"node_mig": {"gpu-1": None}}, DRA, ""),
+]
+
+
+@pytest.mark.parametrize(("options", "values", "fault"), SHAPES)
+def test_what_a_shape_has_not_is_refused(options: dict[str, Any], values: dict[str, Any], fault: str) -> None:
+    found = cluster.wanted(**options, values=values)
+    assert [fault in each for each in found.faults] == ([True] if fault else [])
+    assert found.expect.gpu_cluster is ("gpuCluster" in values)
+
+
+def test_the_service_monitor_looks_for_the_exporter_that_there_is() -> None:
+    monitor = {"by": "role", "namespace": "m", "interval": "30s", "labels": {}}
+    apps = []
+    for values in ({}, DRA):
+        (found,) = cluster.wanted(service_monitor=monitor, values=values).objects
+        apps.append(found["spec"]["selector"]["matchLabels"]["app"])
+    assert apps == ["nvidia-dcgm-exporter", "nvidia-dcgm-exporter-dra"]
+
+
+def test_a_gpu_cluster_that_drifted_is_put_back_and_one_deleted_is_made_anew() -> None:
+    wanted = cluster.wanted(values=DRA)
+    rendered = {"kind": "GPUCluster", "metadata": {"name": "gpu-cluster"}, "spec": {"dcgm": {"enabled": True}}}
+    drawn = frozenset({("GPUCluster", "gpu-cluster")})
+    release = cluster.release(dict(wanted.values), policy=rendered, rendered=drawn)
+    live = {"metadata": cluster.owned("gpu-cluster"), "spec": {"dcgm": {"enabled": False}}}
+    state = cluster.finished(release=release, policies=(), gpu_clusters=(live,))
+    (step,) = operator_plan.plan(state, wanted)
+    assert step.name == "policy" and step.data["patch"][0]["apiVersion"] == "nvidia.com/v1alpha1"
+    assert step.data["patch"][0]["spec"] == {"dcgm": {"enabled": True}}
+    gone = operator_plan.plan(replace(state, gpu_clusters=()), wanted)
+    assert gone[-1].name == "release" and "GPUCluster gpu-cluster" in gone[-1].reason
+
+
+def test_the_record_of_five_thousand_long_names_fits_into_a_configmap() -> None:
+    """A name of 253 characters is the longest that Kubernetes takes; the API server refuses 1 MiB."""
+    names = [f"gpu-{i:04}.rack-{i % 97:02}.row-{i % 13:02}." + ".".join(["x" * 60] * 4)[:220] for i in range(5000)]
+    asked = {"sharing": cluster.COMMON, "nodes": names, "node_sharing": dict.fromkeys(names, "common"),
+             "node_operands": dict.fromkeys(names, False)}  # fmt: skip
+    state = ClusterState(server_version="v1.36.2", nodes={name: cluster.node(name, 8) for name in names})
+    wanted = cluster.wanted(**asked)
+    (step,) = [each for each in operator_plan.plan(state, wanted) if each.name == "record"]
+    (written,) = step.data["apply"]
+    assert len(json.dumps(written)) < 1_000_000
+    again = replace(state, configmaps={written["metadata"]["name"]: written})
+    assert len(again.record["labels"]) == 5000
+    assert "record" not in [each.name for each in operator_plan.plan(again, wanted)]

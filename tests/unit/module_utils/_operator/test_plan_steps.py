@@ -82,7 +82,7 @@ STEPS: list[tuple[str, ClusterState, dict[str, Any], Step]] = [
     ("the first configs", FINISHED, {"sharing": SLICES},
      Step("sharing", "no sharing configs yet", "", {"before": {}, "after": texts(**SLICES)})),
     ("configs that change", shared(SLICES), {"sharing": {"common": SLICES["more"], "third": SLICES["more"]}},
-     Step("sharing", "changed: common, more, third", PLUGIN_PODS.sentence,
+     Step("sharing", "changed: common, more, third", "",  # no node uses one of them
           {"before": texts(**SLICES), "after": texts(common=SLICES["more"], third=SLICES["more"])})),
     ("configs that MPS clients use", node(shared(MPS), **{SHARE: "common"}), {"sharing": {"common": SLICES["more"]}},
      Step("sharing", "changed: common", "clients of the MPS control daemon on gpu-1 end",
@@ -91,7 +91,7 @@ STEPS: list[tuple[str, ClusterState, dict[str, Any], Step]] = [
      Step("sharing", "changed: nothing, but its restart is still due", PLUGIN_PODS.sentence,
           {"before": texts(**SLICES), "after": texts(**SLICES)})),
     ("configs without data", replace(FINISHED, configmaps={**FINISHED.configmaps, MAP: {"metadata": {"name": MAP}}}),
-     {"sharing": SLICES}, Step("sharing", "changed: common, more", PLUGIN_PODS.sentence, {"before": {}, "after": texts(**SLICES)})),
+     {"sharing": SLICES}, Step("sharing", "changed: common, more", "", {"before": {}, "after": texts(**SLICES)})),
     ("configs that nobody wants", shared(SLICES), {},
      Step("sharing_remove", "no sharing configs are wanted", PLUGIN_PODS.sentence, {})),
     ("partitions that are going", partitioned("pending"), GONE,
@@ -164,12 +164,12 @@ def test_a_label_for_a_config_that_is_there_comes_before_the_configs_change() ->
 
 
 def test_a_removal_waits_for_what_is_left_and_an_installation_for_what_is_missing() -> None:
-    kinds = {each.kind for each in operator_plan.waiting(FINISHED, cluster.wanted(**GONE))}
+    kinds = {each.kind for each in operator_plan.judgement(FINISHED, cluster.wanted(**GONE)).waiting}
     assert kinds == {"ClusterPolicy", "DaemonSet"}
-    assert operator_plan.waiting(replace(FINISHED, policies=(), daemonsets={}), cluster.wanted(**GONE)) == ()
-    (missing,) = operator_plan.waiting(replace(FINISHED, endpoints=()), cluster.wanted())
+    assert operator_plan.judgement(replace(FINISHED, policies=(), daemonsets={}), cluster.wanted(**GONE)).waiting == ()
+    (missing,) = operator_plan.judgement(replace(FINISHED, endpoints=()), cluster.wanted()).waiting
     assert missing.kind == "Service"
-    elsewhere = operator_plan.waiting(FINISHED, cluster.wanted(namespace="elsewhere", **GONE))
+    elsewhere = operator_plan.judgement(FINISHED, cluster.wanted(namespace="elsewhere", **GONE)).waiting
     assert "ClusterPolicy" not in {each.kind for each in elsewhere}  # another namespace's operator owns it
 
 

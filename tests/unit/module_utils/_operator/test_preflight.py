@@ -130,3 +130,30 @@ def test_missing_rights_are_named_together() -> None:
     steps = operator_plan.plan(ClusterState(), cluster.wanted())
     (found,) = operator_rights.missing_rights(api, steps, "gpu-operator")
     assert "create namespaces" in found and "create clusterpolicies.nvidia.com" in found
+
+
+MONITOR = {"by": "role", "namespace": "m", "interval": "30s", "labels": {}}
+MONITOR_PATH = "/apis/monitoring.coreos.com/v1/namespaces/m/servicemonitors/nvidia-dcgm-exporter"
+THEIRS = {"metadata": {"name": "nvidia-dcgm-exporter", "namespace": "m", "labels": {}}}
+OURS = {
+    "metadata": {
+        "name": "nvidia-dcgm-exporter",
+        "namespace": "m",
+        "labels": {"app.kubernetes.io/managed-by": "t9k.gpu"},
+    }
+}
+RECORDED = {"objects": [{"apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor", "namespace": "m",
+                         "name": "nvidia-dcgm-exporter"}]}  # fmt: skip
+
+
+@pytest.mark.parametrize(("present", "record", "adopt", "refused"), [
+    (THEIRS, {}, False, True), (THEIRS, {}, True, False), (THEIRS, RECORDED, False, False), (OURS, {}, False, False),
+    (None, {}, False, False),
+])  # fmt: skip
+def test_a_service_monitor_of_another_hand_is_not_written_over(
+    present: Any, record: Any, adopt: bool, refused: bool
+) -> None:
+    configmaps = {"t9k-gpu-operator": cluster.configmap("t9k-gpu-operator", record=record)}
+    state = cluster.finished(objects={MONITOR_PATH: present}, configmaps=configmaps)
+    found = faults(state, service_monitor=MONITOR, adopt=adopt)
+    assert any("to make ServiceMonitor m/nvidia-dcgm-exporter" in each for each in found) is refused

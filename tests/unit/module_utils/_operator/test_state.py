@@ -9,6 +9,7 @@ import operator_cluster as cluster
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.fault import ApiFault
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import revision as operator_revision
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import state as operator_state
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ENFORCE
 
 
 class Api:
@@ -30,7 +31,9 @@ class Api:
         self._check(path)
         return {"gitVersion": "v1.36.2"}
 
-    def list(self, path: str, query: Any = None, metadata_only: bool = False) -> Any:
+    def list(
+        self, path: str, query: Any = None, metadata_only: bool = False, limit: int | None = None, each: Any = None
+    ) -> Any:
         self._check(path)
         if path not in self.lists and "nvidia.com" in path:
             raise ApiFault("GET", "HTTP 404", self.server, "x", status=404)
@@ -49,7 +52,11 @@ def test_decode_release() -> None:
     found = operator_revision.decode_release(cluster.release_secret())
     assert (found.revision, found.status, found.chart_version) == (1, "deployed", "v26.7.0")
     assert found.values == {"driver": {"enabled": False}}
-    assert found.policy == {"kind": "ClusterPolicy", "spec": {"driver": {"enabled": False}}}
+    assert found.policy == {
+        "kind": "ClusterPolicy",
+        "metadata": {"name": "cluster-policy"},
+        "spec": {"driver": {"enabled": False}},
+    }
     assert not found.busy
 
 
@@ -67,16 +74,25 @@ def test_the_highest_revision_counts() -> None:
     assert operator_revision.latest_release([]) is None
 
 
-def test_an_empty_cluster_costs_eleven_requests_and_the_namespace() -> None:
+def test_a_namespace_of_another_hand_is_looked_at() -> None:
+    """Each has a ConfigMap with the cluster's certificate authority, which says nothing about its Pod Security."""
+    path = "/api/v1/namespaces/gpu-operator"
+    strict = {"metadata": {"name": "gpu-operator", "labels": {ENFORCE: "baseline"}}}
+    api = Api({f"{path}/configmaps": [{"metadata": {"name": "kube-root-ca.crt"}}]}, objects={path: strict})
+    assert read(api).namespace == strict
+
+
+def test_an_empty_cluster_costs_twelve_requests_and_the_namespace() -> None:
     api = Api()
     state = read(api)
     assert (state.release, state.policy, state.namespace, state.record) == (None, None, None, {})
-    assert len(api.asked) == 11 and api.asked[-1] == "/api/v1/namespaces/gpu-operator"
+    assert len(api.asked) == 12 and api.asked[-1] == "/api/v1/namespaces/gpu-operator"
 
 
 def test_a_finished_cluster_does_not_ask_for_its_namespace() -> None:
     lists = {
-        "/api/v1/namespaces/gpu-operator/configmaps": [cluster.configmap("t9k-gpu-operator", record={"labels": {}})]
+        "/api/v1/namespaces/gpu-operator/configmaps": [cluster.configmap("t9k-gpu-operator", record={"labels": {}})],
+        "/apis/nvidia.com/v1/clusterpolicies": [cluster.policy()],
     }
     api = Api(lists)
     state = read(api)

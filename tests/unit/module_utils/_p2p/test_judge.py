@@ -125,7 +125,7 @@ def test_one_bad_gpu_of_three_does_not_set_the_standard() -> None:
 
 
 def test_pcie_pairs_are_not_measured_against_nvlink_pairs() -> None:
-    values, links = machine(4, "NV4", 50.0)
+    values, links = machine(4, "NV4", 90.0)
     for i, j in [(0, 2), (0, 3), (1, 2), (1, 3)]:
         links[i][j] = links[j][i] = "SYS"
         set_to(p2p.UNIDIRECTIONAL_ON, 18.0, (i, j), (j, i))(values)
@@ -233,3 +233,13 @@ def test_broken_topology_is_no_topology() -> None:
     values, _links = machine(4, "NV18", 390.0)
     assert verdict(values, [["X"]]).verdict == "ok"
     assert replace(verdict(values, []), note="").reasons == ()
+
+
+@pytest.mark.parametrize(("link", "one_way", "found"), [
+    ("NV18", 380.0, []), ("NV18", 281.0, ["warn"]), ("NV12", 200.0, []), ("SYS", 5.0, []), ("PIX", 20.0, []),
+])  # fmt: skip
+def test_a_machine_that_is_slow_everywhere(link: str, one_way: float, found: list[str]) -> None:
+    """Its pairs are equals, so none is slow among them; an H200 of SXM has no PCIe path between GPUs to compare."""
+    reasons = [each for each in verdict(*machine(8, link, one_way)).reasons if each.rule == "slow_machine"]
+    assert [each.severity for each in reasons] == found
+    assert all("all 56 pairs by NV18" in each.message and "NVIDIA H200" in each.message for each in reasons)

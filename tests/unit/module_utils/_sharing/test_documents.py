@@ -230,43 +230,39 @@ def config_map(documents: Any = DOCUMENTS, **metadata: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(
-    ("present", "users", "methods"),
-    [
-        pytest.param(None, [], ["create m"], id="create"),
-        pytest.param(None, ["dp"], ["create m", "restart dp", "settle m"], id="create-again-under-running-pods"),
-        pytest.param(config_map(), ["dp"], [], id="as-wanted"),
-        pytest.param(
-            config_map({"old": {}}), ["dp", "gfd"], ["patch m", "restart dp", "restart gfd", "settle m"], id="changed"
-        ),
-        pytest.param(config_map({"old": {}}), [], ["patch m"], id="changed-and-not-mounted"),
-        pytest.param(config_map(labels={}), ["dp"], ["patch m"], id="labels-only-restart-nothing"),
-        pytest.param(
-            config_map(annotations={sharing_configmap.PENDING: "true"}),
-            ["dp"],
-            ["restart dp", "settle m"],
-            id="a-run-broke-off-before-the-restart",
-        ),
-        pytest.param(
-            config_map(annotations={sharing_configmap.PENDING: "true"}), [], ["settle m"], id="no-longer-mounted"
-        ),
-    ],
-)
-def test_plan_of_the_config_map(present: Any, users: list[str], methods: list[str]) -> None:
-    found = []
-    for step in sharing_configmap.plan(PLACE, present, DOCUMENTS, users):
-        settles = step.body.get("metadata", {}).get("annotations") == {sharing_configmap.PENDING: None}
-        verb = "settle" if settles else "restart" if "daemonsets" in step.path else step.method.replace("merge_", "")
-        found.append(f"{verb} {'m' if verb == 'create' else step.path.rpartition('/')[2]}")
-    assert found == methods
+PENDING = sharing_configmap.PENDING
+OLD = {"old": {}, "common": {}}
+DUE: list[tuple[str, Any, set[str], list[str]]] = [
+    # what is there, the configs that running pods may have read, the requests
+    ("nothing", None, {"*"}, ["create"]),
+    ("as wanted", config_map(), set(), []),
+    ("changed, and one gone", config_map(OLD), {"old", "common"}, ["merge_patch"]),
+    ("labels only", config_map(labels={}), set(), ["merge_patch"]),
+    ("a run broke off before the restart", config_map(annotations={PENDING: "common"}), {"common"}, []),
+    ("a run of old broke off", config_map(annotations={PENDING: "true"}), {"*"}, ["merge_patch"]),
+    (
+        "a run broke off, and another changed",
+        config_map({**DOCUMENTS, "x": {}}, annotations={PENDING: "y"}),
+        {"x", "y"},
+        ["merge_patch"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("present", "due", "methods"), [row[1:] for row in DUE], ids=[row[0] for row in DUE])
+def test_what_is_due(present: Any, due: set[str], methods: list[str]) -> None:
+    assert sharing_configmap.due(present, DOCUMENTS) == due
+    assert [each.method for each in sharing_configmap.plan(PLACE, present, DOCUMENTS, bool(due))] == methods
+    assert sharing_configmap.stale(present, DOCUMENTS) is bool(due)
 
 
 def test_the_note_is_written_with_the_change() -> None:
-    first = sharing_configmap.plan(PLACE, config_map({"old": {}}), DOCUMENTS, ["dp"])[0]
-    assert first.body["metadata"]["annotations"] == {sharing_configmap.PENDING: "true"}
+    (first,) = sharing_configmap.plan(PLACE, config_map(OLD), DOCUMENTS, restarts=True)
+    assert first.body["metadata"]["annotations"] == {PENDING: "common,old"}
     assert set(first.body["data"]) == {"old", "common"}
     assert first.body["data"]["old"] is None
     assert yaml.safe_load(first.body["data"]["common"]) == DOCUMENTS["common"]
+    assert sharing_configmap.settle(PLACE).body == {"metadata": {"annotations": {PENDING: None}}}
 
 
 def test_text_that_means_the_same_stays() -> None:
