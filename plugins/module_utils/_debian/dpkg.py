@@ -148,5 +148,16 @@ def kernel_packages(packages: Iterable[Package], releases: set[str], aside: Call
         metas |= more
 
 
+def next_headers(packages: Iterable[Package]) -> tuple[tuple[str, str], ...]:
+    """Return the metapackages that bring the headers of the next kernel, at the version of the installed ones that bring the kernel.
+
+    Both Debian and Ubuntu build them in pairs: linux-image-amd64 and linux-headers-amd64, linux-image-generic-hwe-22.04 and
+    linux-headers-generic-hwe-22.04.
+    """
+    there = [p for p in packages if p.present and p.name.startswith("linux-image-") and not _OF_A_KERNEL.match(p.name)]
+    metas = [p for p in there if any(_OF_A_KERNEL.match(each) for each in _depended(p))]
+    return tuple(sorted((p.name.replace("image", "headers", 1), p.version or "") for p in metas))
+
+
 def _depended(package: Package) -> set[str]:
     return {part.split()[0].partition(":")[0] for part in re.split(r"[,|]", package.depends) if part.strip()}

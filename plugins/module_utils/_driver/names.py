@@ -10,6 +10,7 @@ No other file knows a name. Three families: Ubuntu's (``nvidia-dkms-535-server``
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Callable
 
@@ -46,7 +47,7 @@ _COMPANION = re.compile(r"glx-alternative-(?:nvidia|mesa)|glx-diversions|update-
 _APT = (
     "^(nvidia-|libnvidia-|lib(cuda|cudadebugger|nvcuvid|nvoptix|xnvctrl)[0-9]|libnvsdm|lib(gl|egl|gles|glx|gl1)-nvidia"
     "|xserver-xorg-video-nvidia|firmware-nvidia-|cuda-drivers"
-    "|linux-(modules|objects|signatures)-nvidia-(.*-)?{release}$|linux-headers-{release}$)"
+    "|linux-(modules|objects|signatures)-nvidia-(.*-)?{release}$|linux-headers-({headers})$)"
 )
 #: The same as globs of apt's preferences, which the pin's version narrows to the driver.
 GLOBS = (
@@ -97,9 +98,13 @@ def goes_along(name: str) -> bool:
     return is_driver(name) or bool(_COMPANION.fullmatch(name))
 
 
-def apt_pattern(kernel_release: str) -> str:
-    """Return the expression for apt that matches the driver's packages, and modules and headers of this kernel."""
-    return _APT.format(release=re.sub(r"([.+])", r"\\\1", kernel_release))
+def apt_pattern(kernel_release: str, headers: Iterable[str] = ()) -> str:
+    """Return the expression for apt that matches the driver's packages, modules and headers of this kernel, and ``headers`` besides."""
+    release, *more = (
+        re.sub(r"([.+])", r"\\\1", text)
+        for text in (kernel_release, *(name[len("linux-headers-") :] for name in headers))
+    )
+    return _APT.format(release=release, headers="|".join([release, *more]))
 
 
 #: What is wanted of a driver's user space: to compute; or graphics and video too, which pods may ask for as capabilities.

@@ -37,6 +37,9 @@ class Request:
     source: str = "distribution"
     fabric_manager: bool = False
     headers: str = "required"
+    next_headers: tuple[
+        tuple[str, str], ...
+    ] = ()  # metapackages that bring the headers of the next kernel, and versions
     also: tuple[str, ...] = ()  # installed, and to move with the driver where they are on offer at its version
 
 
@@ -313,7 +316,7 @@ def _fabric_manager(
 
 
 def _headers(request: Request, offer: Catalogue, faults: list[str]) -> list[Available]:
-    """Return the headers of the running kernel, without which dkms builds nothing."""
+    """Return the headers of the running kernel, without which dkms builds nothing, and what brings those of the next one."""
     name = f"linux-headers-{request.kernel_release}"
     found = list(offer.versions(name))[:1]
     if not found and request.headers == "required":
@@ -328,4 +331,12 @@ def _headers(request: Request, offer: Catalogue, faults: list[str]) -> list[Avai
                 )
             )
         )
-    return found
+    return [*found, *_next_headers(request, offer)]
+
+
+def _next_headers(request: Request, offer: Catalogue) -> Iterator[Available]:
+    """Yield the headers' metapackages, so that a kernel that an upgrade brings finds its headers: not newer than the kernel's own."""
+    for name, version in request.next_headers:
+        found = offer.versions(name)
+        same = [entry for entry in found if entry.version == version]
+        yield from (same or found)[:1]

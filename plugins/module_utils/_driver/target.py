@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import apt as debian_apt
+from ansible_collections.t9k.gpu.plugins.module_utils._debian import dpkg as debian_dpkg
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import preview as debian_preview
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import sources as debian_sources
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction
@@ -142,14 +143,22 @@ def resolve(
 
 def _gaps(state: NodeState, wanted: Wanted) -> tuple[str, ...]:
     asked = whole.Asked(state.system.os_id, wanted.flavour, wanted.libraries, state.system.kernel_release)
-    return whole.gaps(state.packages, state.driver, asked) if state.driver is not None else ()
+    if state.driver is None:
+        return ()
+    gaps = whole.gaps(state.packages, state.driver, asked)
+    if state.driver.module_build != "dkms" or wanted.headers == "ignore":
+        return gaps
+    there = {package.name for package in state.packages if package.present}
+    lacking = [name for name, _version in debian_dpkg.next_headers(state.packages) if name not in there]
+    return (*gaps, *(f"{name} is missing, without which the next kernel has no module" for name in lacking))
 
 
 def _packages(
     run: Run, state: NodeState, requests: Sequence[driver_packages.Request], wanted: Wanted
 ) -> tuple[PackagePlan, tuple[str, ...], Transaction]:
     """Return the plan, what must go for it, and what apt says that does: conflicts show here, before anything changes."""
-    offer = debian_apt.catalogue(run, names.apt_pattern(state.system.kernel_release))
+    following = [name for name, _version in debian_dpkg.next_headers(state.packages)]
+    offer = debian_apt.catalogue(run, names.apt_pattern(state.system.kernel_release, following))
     if wanted.source.kind == "local":
         offer = debian_apt.local_catalogue(run, wanted.source.directory or "", offer)
     plan = _first_on_offer(requests, offer)
@@ -211,6 +220,7 @@ def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> dri
         source=wanted.source.kind,
         fabric_manager=wants_fabric_manager(state, wanted),
         headers=wanted.headers,
+        next_headers=debian_dpkg.next_headers(state.packages),
         also=_moving(state),
     )
 

@@ -87,6 +87,22 @@ def test_the_journal_of_an_interrupted_dpkg_wins(tmp_path: Path) -> None:
     assert {p.name: p.version for p in debian_dpkg.read_status(root)} == {"a": "3", "b": "1"}
 
 
+@pytest.mark.parametrize(
+    ("name", "depends", "state", "expected"),
+    [
+        ("linux-image-amd64", "linux-image-6.1.0-56-amd64 (= 6.1.192-2)", "installed", ["linux-headers-amd64"]),
+        ("linux-image-generic-hwe-22.04", "linux-image-6.8.0-1-generic, linux-firmware", "installed", ["linux-headers-generic-hwe-22.04"]),
+        ("linux-image-6.1.0-56-amd64", "kmod", "installed", []),
+        ("linux-image-amd64", "linux-image-6.1.0-56-amd64", "config-files", []),
+        ("linux-image-amd64-signed-template", "make", "installed", []),
+        ("linux-generic", "linux-image-generic, linux-headers-generic", "installed", []),
+    ],
+)  # fmt: skip
+def test_what_brings_the_headers_of_the_next_kernel(name: str, depends: str, state: str, expected: list[str]) -> None:
+    package = debian_dpkg.Package(name, "amd64", "7", "install", state, depends=depends)
+    assert debian_dpkg.next_headers([package]) == tuple((each, "7") for each in expected)
+
+
 @pytest.mark.parametrize("text", ["", "\n\n\n"])
 def test_an_empty_database_has_no_packages(text: str) -> None:
     assert debian_dpkg.parse_status(text) == []

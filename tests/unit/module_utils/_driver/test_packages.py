@@ -201,6 +201,26 @@ def test_ubuntu_with_dkms(
     assert all(f"={version}-" in package for package in planned.packages if "linux-headers" not in package)
 
 
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        (
+            ("5.4.0.155.151", "5.4.0.160.156"),
+            "linux-headers-generic=5.4.0.155.151",
+        ),  # as the kernel's own metapackage is
+        (("5.4.0.160.156",), "linux-headers-generic=5.4.0.160.156"),
+        ((), None),
+    ],
+)
+def test_the_next_kernel_finds_its_headers(offered: tuple[str, ...], chosen: str | None) -> None:
+    """Without the metapackage an upgrade brings a kernel that dkms cannot build for."""
+    offer = make_catalogue(
+        [*ubuntu("525", "-server", V525), *HEADERS, *(entry("linux-headers-generic", v) for v in offered)]
+    )
+    request = ask("525", next_headers=(("linux-headers-generic", "5.4.0.155.151"),))
+    assert [p for p in plan(request, offer).packages if "generic=5.4" in p] == ([chosen] if chosen else [])
+
+
 def test_ubuntu_prebuilt_for_the_exact_kernel() -> None:
     planned = plan(ask("535"), LAB)
     assert planned.module_build == "prebuilt"

@@ -20,6 +20,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import (
     Transaction,
     make_catalogue,
 )
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.preview import stanza
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
@@ -178,6 +179,7 @@ class Apt:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, version: str, **plan: Any) -> None:
         self.asked: list[str] = []
         self.requests: list[Any] = []
+        self.headers: list[str] = []
         self.offered = replace(package_plan(version), **plan)
         target = driver_target
         monkeypatch.setattr(target.debian_apt, "catalogue", self._catalogue)
@@ -189,7 +191,7 @@ class Apt:
 
     def _catalogue(self, run: Any, pattern: str) -> Catalogue:
         self.asked.append("previewed" if run is self.previewing else "the node's own")
-        assert names.apt_pattern(KERNEL) == pattern
+        assert names.apt_pattern(KERNEL, self.headers) == pattern
         return Catalogue()
 
     def _local(self, _run: Any, folder: str, host: Catalogue) -> Catalogue:
@@ -296,6 +298,37 @@ def test_the_request_is_the_node_and_the_wish(monkeypatch: pytest.MonkeyPatch) -
     assert (request.flavour, request.kernel_modules, request.module_build) == ("desktop", "proprietary", "dkms")
     assert (request.headers, request.fabric_manager, request.version) == ("ignore", True, None)
     assert target.vendor_persistence_off
+
+
+META = Package(
+    "linux-image-generic", "amd64", "5.15.0.106.106", "install", "installed", depends=f"linux-image-{KERNEL}"
+)
+META_HEADERS = replace(META, name="linux-headers-generic", depends=f"linux-headers-{KERNEL}")
+
+
+def test_the_headers_of_the_kernels_metapackage_come_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    apt = Apt(monkeypatch, "535.54.03")
+    apt.headers = ["linux-headers-generic"]
+    driver_target.resolve(never, aged(replace(BARE, packages=(*BARE.packages, META)), FRESH), Wanted(), SUPPORTED)
+    (request,) = apt.requests
+    assert request.next_headers == (("linux-headers-generic", "5.15.0.106.106"),)
+
+
+@pytest.mark.parametrize(
+    ("kernels", "headers", "gaps"),
+    [
+        ((META,), "required", ("linux-headers-generic is missing, without which the next kernel has no module",)),
+        ((META,), "ignore", ()),
+        ((META, META_HEADERS), "required", ()),
+        ((), "required", ()),
+    ],
+)
+def test_a_driver_that_the_next_kernel_would_be_without_is_not_whole(
+    monkeypatch: pytest.MonkeyPatch, kernels: tuple[Package, ...], headers: str, gaps: tuple[str, ...]
+) -> None:
+    Apt(monkeypatch, V525).headers = ["linux-headers-generic"]
+    state = replace(FINISHED, packages=(*FINISHED.packages, *kernels))
+    assert driver_target.resolve(never, aged(state, FRESH), Wanted(headers=headers), SUPPORTED).gaps == gaps
 
 
 def test_packages_that_are_all_there_are_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
