@@ -10,7 +10,8 @@ module: nvidia_boot_check
 short_description: Refuse a reboot into a kernel without the NVIDIA driver
 version_added: 0.2.0
 description:
-  - Finds the kernel that boots next, and whether it has the driver's module, of the wanted version and built for it.
+  - Finds the kernel that boots next, and whether it has the driver's module, of the wanted version and built for it, and under
+    Secure Boot signed by a key that the kernel accepts.
   - GRUB's C(grub.cfg) and C(grubenv) say which kernel that is. Where they do not (another boot loader, a container), the
     newest installed kernel is looked at, RV(sure) is false, and what it lacks is a warning instead of a failure.
   - Changes nothing.
@@ -60,6 +61,9 @@ driver_module:
     kernel:
       description: The kernel that it is built for (the first word of C(vermagic)); null if C(modinfo) cannot tell.
       type: str
+    signer:
+      description: Who signed it; null if nobody did, or if C(modinfo) cannot tell.
+      type: str
 warnings_found:
   description: What could not be told, and what is wrong where RV(sure) is false.
   type: list
@@ -72,8 +76,9 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import runner
+from ansible_collections.t9k.gpu.plugins.module_utils._debian import os_release
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import next_boot
-from ansible_collections.t9k.gpu.plugins.module_utils._linux import boot
+from ansible_collections.t9k.gpu.plugins.module_utils._linux import boot, secure_boot
 
 #: The system that is looked at; tests have another.
 ROOT = "/"
@@ -85,7 +90,8 @@ def main() -> None:
     )
     kernel = boot.next_kernel(os.uname().release, ROOT)
     found = next_boot.module(runner(module), kernel.release, ROOT)
-    fault = next_boot.judge(kernel, found, module.params["driver_version"])
+    secured = secure_boot.read(os_release.read_os_release(ROOT).get("ID", ""), ROOT)
+    fault = next_boot.judge(kernel, found, module.params["driver_version"], secured)
     notes = next_boot.unknown(kernel, found)
     answer = {
         "kernel": kernel.release,

@@ -16,6 +16,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import DEFAULT_
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe as linux_modprobe
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import systemd_unit
 from ansible_collections.t9k.gpu.plugins.module_utils._linux.modprobe import Setting
+from ansible_collections.t9k.gpu.plugins.module_utils._linux.secure_boot import SecureBoot
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import smi as nvidia_smi
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.pci import PciDevice
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.proc import KernelModule
@@ -64,7 +65,7 @@ def bare_node() -> NodeState:
     """An A40 and nothing of NVIDIA's."""
     packages = (Package("openssh-server", "amd64", "1:9.2p1-2", "install", "installed"),)
     system = System(
-        "ubuntu", "22.04", "jammy", "Ubuntu 22.04", KERNEL, "the-boot", None, False, 50000, False, BUILT, BUILT
+        "ubuntu", "22.04", "jammy", "Ubuntu 22.04", KERNEL, "the-boot", SecureBoot(), 50000, False, BUILT, BUILT
     )
     report = SmiReport("not_installed")
     files: dict[str, str | None] = dict.fromkeys((*driver_files.OURS, driver_files.CORDON_MARK, driver_files.BEFORE))

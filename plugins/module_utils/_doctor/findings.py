@@ -16,6 +16,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._doctor.seen import Seen
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+from ansible_collections.t9k.gpu.plugins.module_utils._linux.secure_boot import ENROLLED
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import health
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.health import ERROR, WARNING, Fault, GpuId
 
@@ -95,14 +96,13 @@ def _rivals(state: NodeState, seen: Seen) -> Iterator[Fault]:
 
 
 def _signing(state: NodeState) -> Iterator[Fault]:
-    driver, system = state.driver, state.system
-    if system.secure_boot and driver and driver.module_build == "dkms" and not system.machine_owner_key:
-        found = (
-            "Secure Boot is on, the kernel modules are built by dkms, and no machine owner key is there to sign them"
+    driver, secure_boot = state.driver, state.system.secure_boot
+    if secure_boot.on and driver and driver.module_build == "dkms" and secure_boot.key != ENROLLED:
+        found = f"Secure Boot is on, and the key that dkms signs with ({secure_boot.certificate}) is {secure_boot.key}"
+        remedy = (
+            f"use pre-built modules (driver_module_build), or enrol the key: mokutil --import {secure_boot.certificate}"
         )
-        yield Fault(
-            "secure_boot", ERROR, found, "use pre-built modules (driver_module_build), or enrol a key with mokutil"
-        )
+        yield Fault("secure_boot", ERROR, found, remedy)
 
 
 def _runtime(seen: Seen) -> Iterator[Fault]:

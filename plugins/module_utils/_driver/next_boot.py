@@ -11,18 +11,24 @@ from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._files import under
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import boot
+from ansible_collections.t9k.gpu.plugins.module_utils._linux.secure_boot import ENROLLED, SecureBoot
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.proc import MODULE_FILE
 
 _MODINFO_S = 30
+_NO_SECURE_BOOT = SecureBoot()
 
 
 @dataclass(frozen=True)
 class Module:
-    """The driver's module on disk. ``version`` and ``kernel``: what it says of itself; None where modinfo cannot read it."""
+    """The driver's module on disk. ``version`` and ``kernel``: what it says of itself; None where modinfo cannot read it.
+
+    ``signer``: who signed it; None for nobody, or where modinfo cannot read it.
+    """
 
     path: str
     version: str | None = None
     kernel: str | None = None
+    signer: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -52,10 +58,17 @@ def module(run: Run, release: str, root: str = "/") -> Module | None:
     shown = run(["modinfo", str(path)], timeout_s=_MODINFO_S)
     pairs = (line.partition(":") for line in shown.stdout.splitlines() if shown.ok)
     fields = {name.strip(): value.strip() for name, _colon, value in pairs}
-    return Module(str(path), fields.get("version"), fields.get("vermagic", "").partition(" ")[0] or None)
+    return Module(
+        str(path),
+        fields.get("version"),
+        fields.get("vermagic", "").partition(" ")[0] or None,
+        fields.get("signer") or None,
+    )
 
 
-def judge(kernel: boot.NextKernel, found: Module | None, version: str) -> GpuError | None:
+def judge(
+    kernel: boot.NextKernel, found: Module | None, version: str, secured: SecureBoot = _NO_SECURE_BOOT
+) -> GpuError | None:
     """Return why the driver would not be there after the reboot; None if it would be, as far as can be told. Pure."""
     if found is None:
         said, where = "no module of the driver", f"/lib/modules/{kernel.release}"
@@ -63,6 +76,8 @@ def judge(kernel: boot.NextKernel, found: Module | None, version: str) -> GpuErr
         said, where = f"its module is of {found.version}", found.path
     elif found.kernel not in (None, kernel.release):
         said, where = f"its module is built for {found.kernel}", found.path
+    elif secured.on and found.version is not None:
+        return _unsigned(kernel, found, version, secured)
     else:
         return None
     return GpuError(
@@ -71,6 +86,23 @@ def judge(kernel: boot.NextKernel, found: Module | None, version: str) -> GpuErr
         where,
         f"install the modules of this version for it (linux-headers-{kernel.release} for dkms, then `dkms autoinstall -k "
         f"{kernel.release}`), or choose another kernel with grub-set-default, then run again",
+    )
+
+
+def _unsigned(kernel: boot.NextKernel, found: Module, version: str, secured: SecureBoot) -> GpuError | None:
+    """Return why a kernel under Secure Boot would refuse the module: what a distribution signed, its own kernel accepts."""
+    if found.signer is None:
+        said = "its module is not signed"
+    elif "/updates/dkms/" in found.path and secured.key != ENROLLED:
+        said = f"its module is signed by {found.signer!r}, with a key ({secured.certificate}) that is {secured.key}"
+    else:
+        return None
+    return GpuError(
+        f"driver {version}, signed for Secure Boot, for the kernel that boots next, {kernel.release} ({kernel.where})",
+        said,
+        found.path,
+        f"enrol the key that dkms signs with (mokutil --import {secured.certificate}, then confirm at the console at the next "
+        "boot) and build again (dkms build --force, dkms install --force), or turn Secure Boot off",
     )
 
 

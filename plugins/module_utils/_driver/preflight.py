@@ -15,6 +15,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeS
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._linux.secure_boot import ENROLLED, MISSING
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as versions
 
 _NOTHING_KNOWN = Support()
@@ -125,10 +126,15 @@ def _room(state: NodeState) -> Iterator[GpuError]:
 
 
 def _signing(state: NodeState) -> Iterator[GpuError]:
-    if state.system.secure_boot and not state.system.machine_owner_key:
+    """Refuse a module that the kernel would refuse: dkms makes and uses a key of its own where there is none, which nobody enrolled."""
+    secure_boot = state.system.secure_boot
+    if secure_boot.on and secure_boot.key != ENROLLED:
+        there = secure_boot.key != MISSING
         yield GpuError(
-            "a key to sign the dkms module with, since Secure Boot is on",
-            "no machine owner key",
-            "/var/lib/shim-signed/mok, /var/lib/dkms",
-            "use pre-built signed modules (driver_module_build: prebuilt), enrol a key with mokutil, or turn Secure Boot off",
+            "an enrolled key to sign the dkms module with, since Secure Boot is on",
+            "a key that is not enrolled" if there else "no key",
+            secure_boot.certificate,
+            f"{'enrol it' if there else 'make one and enrol it'} (mokutil --import {secure_boot.certificate}, then confirm "
+            "at the console at the next boot), use pre-built signed modules (driver_module_build: prebuilt), or turn "
+            "Secure Boot off",
         )

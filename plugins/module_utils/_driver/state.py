@@ -20,7 +20,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed a
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import next_boot as driver_next_boot
 from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text, under
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp import facts as gsp_facts
-from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe, systemd_unit
+from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe, secure_boot, systemd_unit
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import fabric as nvidia_fabric
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import pci as nvidia_pci
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import proc as nvidia_proc
@@ -29,10 +29,6 @@ from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import version as 
 
 PERSISTENCED = "nvidia-persistenced.service"
 _OUR_FILES = (*driver_files.OURS, driver_files.CORDON_MARK, driver_files.BEFORE)
-#: Secure Boot's state as the firmware tells it (EFI global variable GUID); the fifth byte is the value.
-_SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
-#: Where shim's and dkms's tools leave the public half of a machine owner key.
-_OWNER_KEYS = ("/var/lib/shim-signed/mok/MOK.der", "/var/lib/dkms/mok.pub")
 #: The names that sysfs has for the rivals: nova_core calls itself NovaCore there.
 _RIVALS = frozenset(name.replace("_", "") for name in modprobe.RIVALS)
 _MIB = 1024 * 1024
@@ -48,8 +44,7 @@ class System:
     os_name: str
     kernel_release: str
     boot_id: str
-    secure_boot: bool | None
-    machine_owner_key: bool
+    secure_boot: secure_boot.SecureBoot
     free_mib: int
     kubelet: bool
     initramfs_mtime: float | None  # of the oldest image; None: there is none
@@ -139,8 +134,7 @@ def _system(root: str) -> System:
         os_name=os_release.get("PRETTY_NAME", "an unknown operating system"),
         kernel_release=kernel,
         boot_id=(read_text(under(root, "/proc/sys/kernel/random/boot_id")) or "").strip(),
-        secure_boot=_secure_boot(under(root, _SECURE_BOOT)),
-        machine_owner_key=any(under(root, path).exists() for path in _OWNER_KEYS),
+        secure_boot=secure_boot.read(os_release.get("ID", "unknown"), root),
         free_mib=shutil.disk_usage(under(root, "/")).free // _MIB,
         kubelet=under(root, "/var/lib/kubelet").is_dir(),
         initramfs_mtime=min((path.stat().st_mtime for path in images), default=None),
@@ -171,15 +165,6 @@ def _apt_lists_mtime(root: str) -> float | None:
     parts = under(root, "/etc/apt/sources.list.d")
     sources = _newest((under(root, "/etc/apt/sources.list"), *parts.glob("*.list"), *parts.glob("*.sources")))
     return None if lists is None or (sources is not None and sources > lists) else lists
-
-
-def _secure_boot(path: Path) -> bool | None:
-    """Tell whether Secure Boot is on; None where the firmware has no such variable (a BIOS machine, a container)."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    return content[4] == 1 if len(content) > 4 else None
 
 
 def _newest(paths: Iterable[Path]) -> float | None:

@@ -20,6 +20,10 @@ CFG = f"set default=\"0\"\nmenuentry 'Debian' {{\n\tlinux\t/boot/vmlinuz-{NEW} r
 
 
 def host(root: Path, modules: dict[str, str], grub: bool) -> None:
+    if modules.pop("secure", None):
+        efi = root / "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+        efi.parent.mkdir(parents=True)
+        efi.write_bytes(b"\x06\0\0\0\x01")
     files = {f"boot/vmlinuz-{release}": "" for release in (OLD, NEW)}
     files.update({f"lib/modules/{release}/modules.dep": "" for release in (OLD, NEW)})
     files.update(
@@ -43,6 +47,7 @@ def modinfo(argv: list[str], timeout_s: int | None = None, stdin: str | None = N
 @pytest.mark.parametrize(
     ("modules", "grub", "failed", "says"),
     [
+        ({NEW: f"{VERSION} {NEW}", "secure": "boot"}, True, True, "Found: its module is not signed"),
         ({NEW: f"{VERSION} {NEW}"}, True, False, ""),
         (
             {OLD: f"{VERSION} {OLD}"},

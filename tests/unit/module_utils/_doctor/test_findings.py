@@ -15,6 +15,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._doctor import findings
 from ansible_collections.t9k.gpu.plugins.module_utils._doctor.seen import Seen
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
+from ansible_collections.t9k.gpu.plugins.module_utils._linux.secure_boot import SecureBoot
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia import smi as nvidia_smi
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -53,11 +54,11 @@ def bound(node: NodeState) -> NodeState:
 
 
 def unsigned(node: NodeState) -> NodeState:
-    return replace(node, system=replace(node.system, secure_boot=True))
+    return replace(node, system=replace(node.system, secure_boot=SecureBoot(on=True, key="not enrolled")))
 
 
 def keyed(node: NodeState) -> NodeState:
-    return replace(node, system=replace(node.system, secure_boot=True, machine_owner_key=True))
+    return replace(node, system=replace(node.system, secure_boot=SecureBoot(on=True, key="enrolled")))
 
 
 def excluded(node: NodeState) -> NodeState:

@@ -14,6 +14,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._linux.boot import NextKernel
+from ansible_collections.t9k.gpu.plugins.module_utils._linux.secure_boot import SecureBoot
 
 SUPPORTED = {"ubuntu-22.04": {}, "debian-12": {}}
 BARE = bare_node()
@@ -78,7 +79,8 @@ def test_the_kernel_that_boots_next_can_have_the_module(
     assert expected is None or expected in found[0]
 
 
-LOCKED = {"secure_boot": True}
+def locked(key: str, **fields: Any) -> NodeState:
+    return system(secure_boot=SecureBoot(on=True, key=key), **fields)
 
 
 @pytest.mark.parametrize(
@@ -88,18 +90,19 @@ LOCKED = {"secure_boot": True}
         (system(free_mib=2048), Wanted(), DKMS, []),
         (system(free_mib=2047), Wanted(), DKMS, ["2048 MiB free on /. Found: 2047 MiB"]),
         (system(free_mib=0), Wanted(), IN_PLACE, []),
-        (system(**LOCKED), Wanted(), DKMS, ["a key to sign"]),
-        (system(**LOCKED), Wanted(), PREBUILT, []),
-        (system(**LOCKED), Wanted(), IN_PLACE, []),
-        (system(**LOCKED, machine_owner_key=True), Wanted(), DKMS, []),
-        (system(secure_boot=None), Wanted(), DKMS, []),
+        (locked("missing"), Wanted(), DKMS, ["an enrolled key to sign the dkms module with, since Secure Boot is on. Found: no key"]),
+        (locked("not enrolled"), Wanted(), DKMS, ["Found: a key that is not enrolled (/var/lib/dkms/mok.pub). Next: enrol it (mokutil"]),
+        (locked("missing"), Wanted(), PREBUILT, []),
+        (locked("missing"), Wanted(), IN_PLACE, []),
+        (locked("enrolled"), Wanted(), DKMS, []),
+        (system(secure_boot=SecureBoot(on=False, key="not enrolled")), Wanted(), DKMS, []),
         (BARE, Wanted(gsp="disabled"), DKMS, []),
         (BARE, Wanted(gsp="disabled", mig=True), DKMS, ["GSP firmware disabled. Found: MIG is wanted"]),
         (BARE, Wanted(gsp="disabled"), replace(DKMS, kernel_modules="open"), ["open kernel modules"]),
         (BARE, Wanted(gsp="disabled", vgpu=True), IN_PLACE, ["vGPU"]),
-        (system(**LOCKED, free_mib=1), Wanted(gsp="disabled", mig=True), DKMS, ["MiB free", "a key to sign", "MIG"]),
+        (locked("missing", free_mib=1), Wanted(gsp="disabled", mig=True), DKMS, ["MiB free", "key to sign", "MIG"]),
     ],
-)
+)  # fmt: skip
 def test_target_faults(state: NodeState, wanted: Wanted, target: Target, expected: list[str]) -> None:
     found = [str(fault) for fault in driver_preflight.target_faults(state, wanted, target)]
     assert len(found) == len(expected)

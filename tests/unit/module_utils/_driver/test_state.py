@@ -14,8 +14,6 @@ from ansible_collections.t9k.gpu.plugins.module_utils._driver import state as dr
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
 from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe as linux_modprobe
 
-SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
-
 
 @pytest.fixture
 def debian(tmp_path: Path, fixtures: Path) -> Tree:
@@ -53,8 +51,8 @@ def test_bare_debian(debian: Tree) -> None:
     assert (system.os_id, system.os_version, system.codename) == ("debian", "12", "bookworm")
     assert system.os_name == "Debian GNU/Linux 12 (bookworm)"
     assert (system.kernel_release, system.boot_id) == ("6.1.0-30-amd64", "the-boot")
-    assert (system.secure_boot, system.initramfs_mtime, system.apt_lists_mtime) == (None, None, None)
-    assert (system.machine_owner_key, system.kubelet) == (False, False)
+    assert (system.secure_boot.on, system.initramfs_mtime, system.apt_lists_mtime) == (None, None, None)
+    assert (system.secure_boot.key, system.kubelet) == ("missing", False)
     assert system.free_mib > 0
     assert [gpu.device_id for gpu in state.gpus] == ["2235"]
     assert state.nvswitches == ()
@@ -99,27 +97,15 @@ def test_a_driver_that_is_not_from_packages(debian: Tree, path: str, expected: s
     assert expected in found
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [(b"\x06\x00\x00\x00\x01", True), (b"\x06\x00\x00\x00\x00", False), (b"\x06\x00\x00\x00", None), (b"", None)],
-)
-def test_secure_boot_is_the_fifth_byte(debian: Tree, content: bytes, expected: bool | None) -> None:
-    debian.write(SECURE_BOOT, content)
-    assert read(debian).system.secure_boot is expected
+def test_the_key_that_this_system_s_dkms_signs_with(debian: Tree) -> None:
+    debian.write("/var/lib/dkms/mok.pub", b"certificate")
+    assert read(debian).system.secure_boot.key == "not enrolled"
 
 
-@pytest.mark.parametrize(
-    ("path", "fact"),
-    [
-        ("/var/lib/shim-signed/mok/MOK.der", "machine_owner_key"),
-        ("/var/lib/dkms/mok.pub", "machine_owner_key"),
-        ("/var/lib/kubelet/config.yaml", "kubelet"),
-    ],
-)
-def test_one_file_one_fact(debian: Tree, path: str, fact: str) -> None:
-    assert getattr(read(debian).system, fact) is False
-    debian.write(path)
-    assert getattr(read(debian).system, fact) is True
+def test_a_kubelet_lives_here(debian: Tree) -> None:
+    assert read(debian).system.kubelet is False
+    debian.write("/var/lib/kubelet/config.yaml")
+    assert read(debian).system.kubelet is True
 
 
 @pytest.mark.parametrize(
