@@ -22,11 +22,13 @@ CUDA = {"before": "2025-11-30", "after": "2026-06-01"}
 CUDA_PATH = "compute/cuda/repos/ubuntu2204/x86_64"
 #: The ABI that the machine's own kernel stands in for: its packages are the best documented ones of the table.
 STANDS_FOR = "5.15.0-106-generic"
+#: The one that an upgrade brings on that day.
+NEXT = "5.15.0-107-generic"
 
 
-def files(kernel: str) -> dict[str, bytes]:
-    """Every file of all of them, by its path in the host."""
-    release, every = table.read(SERIES)["release"], ubuntu.entries(SERIES, {STANDS_FOR: kernel})
+def files(kernel: str, following: str = NEXT) -> dict[str, bytes]:
+    """Every file of all of them, by its path in the host. ``following``: what an upgrade brings after ``kernel``."""
+    release, every = table.read(SERIES)["release"], ubuntu.entries(SERIES, {STANDS_FOR: kernel, NEXT: following})
     out: dict[str, bytes] = {"etc/apt/sources.list.d/ubuntu.sources": sources().encode()}
     for day in (TODAY, *EARLIER, LATER):
         built = repository.pockets(SERIES, release, ubuntu.moment(every, day))
