@@ -13,7 +13,8 @@ done
 # The boards' side of the bus for every kernel, the coming one too; the stand-in of nouveau where the kernel has a nouveau. Then the headers
 # of the cloud kernel go: dkms cannot build for it, as on any machine whose second kernel came without headers.
 next=$(cat /srv/kernels/next/release)
-find /srv/kernels/next -name '*.deb' ! -name 'linux-image*' ! -name 'linux-headers-amd64*' -exec dpkg --install {} +
+# Debian 13's headers depend on the kernel itself.
+find /srv/kernels/next -name '*.deb' ! -name 'linux-image*' ! -name 'linux-headers-amd64*' -exec dpkg --install --force-depends {} +
 sign=$(ls /usr/lib/linux-kbuild-*/scripts/sign-file | tail -n 1)
 for headers in /usr/src/linux-headers-*amd64; do
     kernel=${headers#/usr/src/linux-headers-}
@@ -63,7 +64,8 @@ if [ -d /srv/ubuntu ]; then
 fi
 
 # shellcheck disable=SC2046
-apt-get purge --yes --quiet 'linux-headers*cloud*' $(dpkg-query --show --showformat '${Package}\n' "linux-headers-${next%-amd64}*")
+dpkg --purge $(dpkg-query --show --showformat '${Package}\n' "linux-headers-${next%-amd64}*")
+apt-get purge --yes --quiet 'linux-headers*cloud*'
 chmod 755 /etc/kernel/postinst.d/0-lab
 
 # A small initramfs in which boards appear before the root is there, as real ones do.
