@@ -15,7 +15,7 @@ from tests.lab.log import LabError
 HERE = Path(__file__).resolve().parent
 DEMO = HERE / "specs" / "demo.yml"
 #: What a host of each kind can run.
-SYSTEMS = {"container": ("debian-12", "debian-13", "ubuntu-like"), "vm": ("debian-12", "debian-13")}
+SYSTEMS = {"container": ("debian-12", "debian-13", "ubuntu-like"), "vm": ("debian-12", "debian-13", "ubuntu-like")}
 COMPONENTS = ("main", "all")
 #: The CRDs of other products that a spec may ask for: name in the spec → file.
 CRDS = {path.stem: path for path in sorted((HERE / "cluster" / "crds").glob("*.yml"))}
@@ -31,6 +31,7 @@ class Host:
     components: str = "main"  # debian: "all" switches contrib, non-free and non-free-firmware on
     hardware: dict[str, Any] | None = None  # fields that replace the profile's on this host
     kind: str = "container"  # or vm: kernels of its own
+    secure_boot: bool = False  # vm: the firmware starts and the kernel loads only what is signed
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?", self.name):
@@ -39,6 +40,8 @@ class Host:
         _one_of(f"host {self.name}: os", self.os, SYSTEMS[self.kind])
         _one_of(f"host {self.name}: components", self.components, COMPONENTS)
         _one_of(f"host {self.name}: gpus", self.gpus, tuple(profiles()))
+        if self.secure_boot and self.kind != "vm":
+            raise LabError(f"host {self.name}: secure_boot: wanted a host of kind vm, found {self.kind}")
 
     def profile(self) -> dict[str, Any]:
         """Return the hardware of this host."""

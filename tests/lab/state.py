@@ -74,11 +74,6 @@ class Lab:
         """A folder for each host that is a virtual machine."""
         return self.folder / "machines"
 
-    @property
-    def monitors(self) -> Path:
-        """Sockets of the virtual machines' monitors: not in the cache either, for the length of their names."""
-        return self.control_sockets.with_name(f"{self.control_sockets.name}-vm")
-
     # the cluster's own
 
     @property

@@ -1,8 +1,9 @@
-"""The long matrix of faults in the middle of a run, on hosts and with a cluster: one more run puts it right."""
+"""The long matrix of faults in the middle of a run, on hosts and with a cluster: one more run puts it right.
+
+Each scenario has a fresh host, so any part can be run alone: ``./dev slow tests/slow/test_faults.py -k "disk full"``.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import pytest
 
@@ -10,41 +11,30 @@ from tests.lab.faults.ground import VM, drained, ground, host_name, node
 from tests.lab.faults.runner import play
 from tests.lab.faults.scenario import Scenario
 from tests.lab.faults.scenarios import CLUSTER, MACHINE, SLOW, VARIABLES
-from tests.lab.state import Lab
+
+HOST = host_name(0)
 
 
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[Lab]:
-    with ground("faults-slow", len(SLOW)) as up:
-        yield up
+def name_of(scenario: Scenario) -> str:
+    return scenario.name
 
 
-@pytest.mark.parametrize(("at", "scenario"), enumerate(SLOW), ids=[scenario.name for scenario in SLOW])
-def test_one_more_run_puts_it_right(hosts: Lab, at: int, scenario: Scenario) -> None:
-    play(hosts, host_name(at), scenario, VARIABLES)
+@pytest.mark.parametrize("scenario", SLOW, ids=name_of)
+def test_one_more_run_puts_it_right(scenario: Scenario) -> None:
+    with ground("faults-slow", 1) as hosts:
+        play(hosts, HOST, scenario, VARIABLES)
 
 
-@pytest.fixture(scope="module")
-def machines() -> Iterator[Lab]:
-    with ground("faults-vm", len(MACHINE), host=VM) as up:
-        yield up
+@pytest.mark.parametrize("scenario", MACHINE, ids=name_of)
+def test_one_more_run_puts_a_machine_right(scenario: Scenario) -> None:
+    with ground("faults-vm", 1, host=VM) as machines:
+        play(machines, HOST, scenario, {})
 
 
-@pytest.mark.parametrize(("at", "scenario"), enumerate(MACHINE), ids=[scenario.name for scenario in MACHINE])
-def test_one_more_run_puts_a_machine_right(machines: Lab, at: int, scenario: Scenario) -> None:
-    play(machines, host_name(at), scenario, {})
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Lab]:
-    with ground("faults-cluster", len(CLUSTER), cluster=True) as up:
-        yield up
-
-
-@pytest.mark.parametrize(("at", "scenario"), enumerate(CLUSTER), ids=[scenario.name for scenario in CLUSTER])
-def test_no_pod_meets_a_driver_that_does_not_work(cluster: Lab, at: int, scenario: Scenario) -> None:
-    name = host_name(at)
-    play(cluster, name, scenario, drained(cluster))
-    found = node(cluster, name)
+@pytest.mark.parametrize("scenario", CLUSTER, ids=name_of)
+def test_no_pod_meets_a_driver_that_does_not_work(scenario: Scenario) -> None:
+    with ground("faults-cluster", 1, cluster=True) as cluster:
+        play(cluster, HOST, scenario, drained(cluster))
+        found = node(cluster, HOST)
     assert not found["spec"].get("unschedulable"), "the node takes pods again"
     assert "gpu.t9k.io/cordon" not in found["metadata"].get("annotations", {}), "and nothing of the drain is left"

@@ -38,7 +38,10 @@ SLOW = (
 )
 
 #: On a virtual machine, whose disk loses what was not written to it yet; minutes each, since it is emulated.
-MACHINE = (Scenario("power cut while the initramfs is built", Point("in", "initramfs", 3), strike.power_cut),)
+MACHINE = (
+    Scenario("power cut while apt unpacks or dkms builds", Point("in", "install", 75, APT), strike.power_cut),
+    Scenario("power cut while the initramfs is built", Point("in", "initramfs", 3), strike.power_cut),
+)
 
 CLUSTER = (
     Scenario("the API server is gone before the drain", Point("before", "drain"), strike.api_gone),

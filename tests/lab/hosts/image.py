@@ -119,7 +119,7 @@ def content(system: str) -> tuple[dict[str, bytes], bytes]:
     for unit in (HERE / "stand_ins").glob("*.service"):
         files[f"etc/systemd/system/{unit.name}"] = unit.read_bytes()
     if system == "ubuntu-like":
-        files.update(_ubuntu())
+        files.update(ubuntu(platform.release()))
     scripts = [
         HERE / "os" / ("debian" if system.startswith("debian-") else system) / "setup.sh",
         HERE / "os" / "kernel.sh",
@@ -143,7 +143,8 @@ def stand_ins(*programs: str) -> dict[str, bytes]:
     return files
 
 
-def _ubuntu() -> dict[str, bytes]:
+def ubuntu(*kernels: str) -> dict[str, bytes]:
+    """What makes a Debian userland present itself as Ubuntu 22.04, with its archive; ``kernels``: as ``archive.files`` takes them."""
     source = HERE / "os" / "ubuntu-like"
     files = {
         "usr/lib/os-release": "os-release",
@@ -151,7 +152,7 @@ def _ubuntu() -> dict[str, bytes]:
         "etc/apt/preferences.d/lab": "preferences",
     }
     own = {path: (source / name).read_bytes() for path, name in files.items()}
-    return {**own, **archive.files(platform.release())}
+    return {**own, **archive.files(*kernels)}
 
 
 def _derive(base: str, name: str, files: bytes, setup: bytes) -> None:

@@ -76,7 +76,7 @@ def down(lab: Lab) -> None:
         _remove_hosts(lab)
     _close_connections(lab)
     machine.run([*machine.as_root(), "rm", "-rf", str(lab.folder / "archives")])
-    for path in (lab.ssh_key.parent, lab.control_sockets, lab.machines, lab.monitors):
+    for path in (lab.ssh_key.parent, lab.control_sockets, lab.machines):
         shutil.rmtree(path, ignore_errors=True)
     lab.inventory.unlink(missing_ok=True)
     if lab.folder.is_dir() and not any(lab.folder.iterdir()):

@@ -37,8 +37,6 @@ NEEDED = {
         "qemu-system-x86_64": "qemu-system-x86",
         "qemu-img": "qemu-utils",
         "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf",
-        "grub-mkstandalone": "grub-common",
-        "/usr/lib/grub/x86_64-efi/moddep.lst": "grub-efi-amd64-bin",
         "mkfs.vfat": "dosfstools",
         "mcopy": "mtools",
         "mke2fs": "e2fsprogs",

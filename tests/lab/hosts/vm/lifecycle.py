@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.lab.hosts import image as containers
-from tests.lab.hosts import machine
 from tests.lab.hosts.vm import image, qemu
 from tests.lab.log import say
 from tests.lab.spec import Host
@@ -16,7 +15,7 @@ from tests.lab.state import Lab
 
 
 def files_of(lab: Lab, host: str) -> qemu.Files:
-    return qemu.Files(lab.machines / host, lab.monitors / host)
+    return qemu.Files(lab.machines / host)
 
 
 def names(lab: Lab) -> list[str]:
@@ -33,7 +32,8 @@ def ensure(lab: Lab, host: Host, content: Mapping[str, bytes]) -> int:
         remove(lab, host.name)
         files.folder.mkdir(parents=True)
         qemu.overlay(disks, files.disk)
-        shutil.copy(qemu.FIRMWARE / "OVMF_VARS_4M.fd", files.firmware)
+        shutil.copy(disks.variables if host.secure_boot else image.FIRMWARE / "OVMF_VARS_4M.fd", files.firmware)
+        files.secure.touch() if host.secure_boot else None
         files.host.write_bytes(containers.tar({**content, "etc/hostname": f"{host.name}\n".encode()}))
         profile = {"lab": lab.name, "host": host.name, **host.profile()}
         files.boards.write_text(qemu.boards(profile))
@@ -56,8 +56,7 @@ def power_on(lab: Lab, host: str) -> None:
     disks = image.at(Path((files.folder / "image").read_text()))
     accelerated = qemu.accelerated(disks)
     say(f"{lab.name}: {host} starts, {'with KVM' if accelerated else 'emulated'}")
-    files.monitor.parent.mkdir(mode=0o700, exist_ok=True)
-    machine.run(qemu.command(files, disks, int((files.folder / "port").read_text()), accelerated))
+    qemu.power_on(files, qemu.command(files, disks, int((files.folder / "port").read_text()), accelerated))
 
 
 def power_cut(lab: Lab, host: str) -> None:
@@ -69,7 +68,6 @@ def remove(lab: Lab, host: str) -> None:
     files = files_of(lab, host)
     power_cut(lab, host)
     shutil.rmtree(files.folder, ignore_errors=True)
-    files.monitor.unlink(missing_ok=True)
 
 
 def status(lab: Lab) -> list[tuple[str, str]]:

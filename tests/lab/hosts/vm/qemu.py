@@ -1,33 +1,40 @@
-"""One virtual machine as a process: its command line, its monitor, and whether this machine's KVM is good for it."""
+"""One virtual machine as a process: its command line, its power, and whether this machine's KVM is good for it."""
 
 from __future__ import annotations
 
-import contextlib
 import os
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.lab.hosts import machine
 from tests.lab.hosts.stand_ins import hardware
-from tests.lab.hosts.vm.image import Image
+from tests.lab.hosts.vm.image import FIRMWARE, Image
 from tests.lab.log import LabError
 from tests.lab.state import cache
 
+ROOT = Path(__file__).resolve().parents[4]
 PROGRAM = "qemu-system-x86_64"
-FIRMWARE = Path("/usr/share/OVMF")
-#: No devices that a server's boot would only be slower for. One processor: with two, OVMF 2022.11 waited for the second for ever
-#: after an emulated reboot. Plain qemu64: it does not start with five-level paging.
+#: No devices that a server's boot would only be slower for. Plain qemu64: OVMF 2022.11 does not start with five-level paging.
 MACHINE = ("-M", "q35,sata=off,smbus=off,i8042=off,usb=off,vmport=off", "-smp", "1", "-m", "2048")
+#: What edk2 wants of the machine for its variables to be out of the system's reach (OvmfPkg/README, "SMM support").
+SECURE = (
+    *("-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"),
+    *("-global", "ICH9-LPC.disable_s3=1"),
+)
 NO_EXTRAS = ("-nodefaults", "-display", "none", "-vga", "none", "-device", "virtio-rng-pci")
 EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "qemu64,-svm")
 WITH_KVM = ("-accel", "kvm", "-cpu", "host")
 PROBE_S = 20.0
+#: QEMU's own start on a busy machine.
+STARTED_S = 20.0
 BOARDS = "opt/t9k.gpu/boards"
 THREE_D, NVSWITCH = "030200", "068000"
 
@@ -37,7 +44,6 @@ class Files:
     """What one machine has on this one."""
 
     folder: Path
-    monitor: Path
 
     @property
     def disk(self) -> Path:
@@ -46,6 +52,11 @@ class Files:
     @property
     def firmware(self) -> Path:
         return self.folder / "firmware.fd"
+
+    @property
+    def secure(self) -> Path:
+        """There where Secure Boot is on."""
+        return self.folder / "secure-boot"
 
     @property
     def host(self) -> Path:
@@ -61,7 +72,18 @@ class Files:
 
     @property
     def pid(self) -> Path:
+        """Of the keeper, who has QEMU as a child."""
         return self.folder / "pid"
+
+    @property
+    def qemu(self) -> Path:
+        """Of QEMU, written by itself once it is set up."""
+        return self.folder / "qemu.pid"
+
+    @property
+    def log(self) -> Path:
+        """What QEMU and its keeper complain of."""
+        return self.folder / "qemu.log"
 
 
 def boards(profile: dict[str, Any]) -> str:
@@ -78,7 +100,8 @@ def boards(profile: dict[str, Any]) -> str:
 
 def command(files: Files, image: Image, port: int, accelerated: bool) -> list[str]:
     """QEMU's whole command line: UEFI, GRUB's partition, the root disk, the host's own files, a port of this machine's loopback."""
-    words = [PROGRAM, *(WITH_KVM if accelerated else EMULATED), *MACHINE, *NO_EXTRAS, *_firmware(files.firmware)]
+    words = [PROGRAM, *(WITH_KVM if accelerated else EMULATED), *MACHINE, *NO_EXTRAS]
+    words += [*SECURE, *_firmware(files.firmware, ".secboot")] if files.secure.exists() else _firmware(files.firmware)
     words += _drives(image, files.disk)
     words += ["-drive", f"if=none,id=host,file={files.host},format=raw,readonly=on"]
     words += ["-device", "virtio-blk-pci,drive=host,serial=lab-host"]
@@ -89,13 +112,13 @@ def command(files: Files, image: Image, port: int, accelerated: bool) -> list[st
         "virtio-net-pci,netdev=net,romfile=",
     ]
     words += ["-fw_cfg", f"name={BOARDS},file={files.boards}"] if files.boards.stat().st_size else []
-    words += ["-serial", f"file:{files.console}", "-monitor", f"unix:{files.monitor},server=on,wait=off"]
-    return [*words, "-daemonize", "-pidfile", str(files.pid)]
+    words += ["-chardev", f"file,id=console,path={files.console},append=on", "-serial", "chardev:console"]
+    return [*words, "-pidfile", str(files.qemu)]
 
 
-def _firmware(variables: Path | None = None) -> list[str]:
+def _firmware(variables: Path | None = None, kind: str = "") -> list[str]:
     drive = "if=pflash,format=raw"
-    words = ["-drive", f"{drive},readonly=on,file={FIRMWARE / 'OVMF_CODE_4M.fd'}"]
+    words = ["-drive", f"{drive},readonly=on,file={FIRMWARE / f'OVMF_CODE_4M{kind}.fd'}"]
     return words + (["-drive", f"{drive},file={variables}"] if variables else [])
 
 
@@ -107,8 +130,25 @@ def _drives(image: Image, disk: Path) -> list[str]:
     return [*words, "-device", "virtio-blk-pci,drive=esp,serial=lab-esp,bootindex=0"]
 
 
+def power_on(files: Files, argv: Sequence[str]) -> None:
+    """Start the machine and its keeper, who stays."""
+    files.qemu.unlink(missing_ok=True)
+    keeper = [sys.executable, "-m", "tests.lab.hosts.vm.keeper", *argv]
+    with files.log.open("wb") as log:
+        process = subprocess.Popen(
+            keeper, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    files.pid.write_text(str(process.pid))
+    until = time.monotonic() + STARTED_S
+    while not files.qemu.exists():
+        if process.poll() is not None or time.monotonic() > until:
+            process.terminate()
+            raise LabError(f"{files.folder.name}: QEMU does not start: {files.log.read_text().strip()}")
+        time.sleep(0.1)
+
+
 def running(files: Files) -> bool:
-    """Whether the process in the pid file is this very machine."""
+    """Whether the process in the pid file is this very machine's keeper."""
     try:
         words = Path(f"/proc/{files.pid.read_text().strip()}/cmdline").read_bytes()
     except OSError:
@@ -120,17 +160,11 @@ def power_cut(files: Files) -> None:
     """Take the power away: what the guest had not written to its disk yet is lost."""
     if not running(files):
         return
-    with socket.socket(socket.AF_UNIX) as monitor:
-        monitor.connect(str(files.monitor))
-        monitor.recv(4096)
-        monitor.sendall(b"quit\n")
-        with contextlib.suppress(OSError):
-            while monitor.recv(4096):
-                pass
+    os.kill(int(files.pid.read_text()), signal.SIGTERM)
     until = time.monotonic() + 20
     while running(files):
         if time.monotonic() > until:
-            raise LabError(f"{files.folder.name}: QEMU did not end 20 s after 'quit' on {files.monitor}")
+            raise LabError(f"{files.folder.name}: its process {files.pid.read_text()} did not end within 20 s")
         time.sleep(0.1)
 
 
