@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 WRITERS = [
     f"ansible.builtin.{name}" for name in ("copy", "template", "file", "lineinfile", "blockinfile", "deb822_repository")
 ]
+SOURCES = "{{ item.name }}"  # of apt, by steps/sources.yml
 MODES = {
     "/var/lib/t9k-gpu": "0755",
     "/var/lib/t9k-gpu/before.json": "0644",
@@ -51,12 +52,12 @@ def written() -> dict[str, set[str]]:
 
 def test_modes() -> None:
     modes = written()
-    modes.pop("{{ item.name }}")
+    modes.pop(SOURCES)
     assert modes == {path: {mode} for path, mode in MODES.items()}
 
 
 def test_an_address_with_a_password_is_roots_alone() -> None:
-    (mode,) = written()["{{ item.name }}"]
+    (mode,) = written()[SOURCES]
     jinja = Environment()
     jinja.tests["search"] = lambda text, part: part in text
     jinja.filters["ternary"] = lambda value, yes, no: yes if value else no
