@@ -1,7 +1,7 @@
 """Five thousand nodes as large as real ones: what an unchanged run and labels on all of them cost. About five minutes.
 
-Seconds depend on the machine, so the test prints them and fails only beyond twice of what docs/gpu-operator.md says; memory and the
-number of requests do not.
+Seconds depend on the machine, so the test prints them and fails only beyond twice of the figures below; memory and the number of
+requests do not.
 """
 
 from __future__ import annotations
