@@ -40,7 +40,7 @@ FOUND = (Update("linux-image-generic", "5.15.0.106.106", "5.15.0.113.113"),)
         (f"{MIRROR}-security_main_binary-amd64_Packages.xz", lzma.compress(BOTH), FOUND),
         (f"{MIRROR}-security_main_binary-amd64_Packages.lz4", BOTH, ()),
         (f"{MIRROR}-security_main_binary-amd64_Packages.gz", BOTH, ()),  # cut off
-        (f"{MIRROR}-security_main_binary-amd64_Packages.gz", gzip.compress(BOTH)[:-20], ()),
+        (f"{MIRROR}-security_main_binary-amd64_Packages.gz", gzip.compress(BOTH, mtime=0)[:-20], ()),
         (f"{MIRROR}-updates_main_binary-amd64_Packages", BOTH, ()),
         (f"{MIRROR}-security_InRelease", BOTH, ()),
         (f"{MIRROR}-security_main_binary-amd64_Packages", stanza("linux-image-generic", "5.15.0.106.106").encode(), ()),
