@@ -15,7 +15,8 @@ from tests.slow.machines import GPU, Machine, machine
 
 SIGN = "/usr/lib/linux-kbuild-*/scripts/sign-file sha256"
 MODULE = "/lib/modules/$(uname -r)/updates/lab/nouveau.ko"
-ANOTHER = 'openssl req -new -x509 -newkey rsa:2048 -noenc -subj "/CN=nobody enrolled this" -outform DER'
+#: Of the same name as the one that is enrolled, as dkms makes them.
+ANOTHER = 'openssl req -new -x509 -newkey rsa:2048 -noenc -subj "/CN=t9k.gpu lab mok" -outform DER'
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +36,18 @@ def test_the_kernel_refuses_a_module_without_a_good_signature(bare: Machine) -> 
     bare.ask("modprobe -r nouveau")
     bare.ask(f"cp {MODULE} /tmp/none.ko && strip --strip-debug /tmp/none.ko")
     assert "Key was rejected by service" in bare.fails("insmod /tmp/none.ko")
-    bare.ask(f"cd /tmp && {ANOTHER} -keyout key -out der && cp none.ko other.ko && {SIGN} key der other.ko")
+    bare.ask(f"cd /root && {ANOTHER} -keyout other.key -out other.der && cp /tmp/none.ko /tmp/other.ko")
+    bare.ask(f"{SIGN} /root/other.key /root/other.der /tmp/other.ko")
     assert "Key was rejected by service" in bare.fails("insmod /tmp/other.ko")
 
 
 @pytest.mark.parametrize(
     ("before", "found"),
     [
-        ("true", "Found: no machine owner key"),
+        ("true", "Found: no machine owner key (/var/lib/shim-signed/mok/MOK.der or /var/lib/dkms/mok.pub"),
         (
-            "cp /tmp/key /var/lib/dkms/mok.key && cp /tmp/der /var/lib/dkms/mok.pub",
-            "Found: its key is in neither of the lists of keys that count",
+            "cp /root/other.key /var/lib/dkms/mok.key && cp /root/other.der /var/lib/dkms/mok.pub",
+            "Found: its key is in neither of the lists of keys that count, MokListRT and db (/var/lib/dkms/mok.pub",
         ),
     ],
 )
@@ -67,9 +69,10 @@ def test_with_an_enrolled_key_the_driver_loads(bare: Machine) -> None:
 
 
 def test_before_a_reboot_the_module_must_be_one_that_the_kernel_takes(bare: Machine) -> None:
-    """As after a build with a key that dkms made itself."""
-    bare.ask(f"{SIGN} /tmp/key /tmp/der $(modinfo --field filename nvidia-current)")
+    """As after a build with a key that dkms made itself, of the same name as the one that is enrolled."""
+    bare.ask(f"{SIGN} /root/other.key /root/other.der $(modinfo --field filename nvidia-current)")
     words = ["ansible", bare.name, "-i", str(bare.inventory), "-m", "t9k.gpu.nvidia_boot_check"]
     done = subprocess.run([*words, "-a", f"driver_version={bare.version}"], capture_output=True, text=True, check=False)
     assert done.returncode != 0
+    assert "it is signed by t9k.gpu lab mok with key" in done.stdout
     assert "which is not enrolled" in done.stdout

@@ -31,6 +31,7 @@ _GLOBAL, _DB, _SHIM = (
 _X509 = bytes.fromhex("a159c0a5e494a74a87b5ab155c2bf072")
 #: Where shim's and dkms's tools leave the public half of the key that they sign with.
 OWNER_KEYS = ("/var/lib/shim-signed/mok/MOK.der", "/var/lib/dkms/mok.pub")
+_FRAMEWORK = "/etc/dkms/framework.conf"
 _DKMS_KEY = re.compile(r"^\s*mok_certificate=[\"']?([^\"'\s$]+)", re.MULTILINE)
 _ASYMMETRIC = re.compile(r" asymmetri\s+(?P<name>.+?): [0-9a-f]{8,}: ")
 
@@ -44,11 +45,12 @@ class Trust:
 
     def takes(self, signer: str | None, key: str | None) -> bool | None:
         """Tell whether a signature counts; None where that cannot be told."""
-        if signer in self.names:
-            return True
         if self.certificates is None or not key:
-            return None
-        return key.replace(":", "").lower().lstrip("0") in {serial(each) for each in self.certificates}
+            return True if signer in self.names else None
+        if key.replace(":", "").lower().lstrip("0") in {serial(each) for each in self.certificates}:
+            return True
+        # A name counts of keys that are built in alone: dkms calls every key that it makes the same.
+        return signer in self.names and not any((signer or "").encode() in each for each in self.certificates)
 
 
 def enabled(root: str = "/") -> bool | None:
@@ -72,7 +74,8 @@ def enrolled(root: str = "/") -> tuple[bytes, ...] | None:
 
 def owner_key(root: str = "/") -> tuple[str, bytes] | None:
     """Return the public key that dkms signs with, and where it is; None if there is none yet."""
-    named = _DKMS_KEY.findall(read_text(under(root, "/etc/dkms/framework.conf")) or "")
+    files = [under(root, _FRAMEWORK), *sorted(under(root, f"{_FRAMEWORK}.d").glob("*.conf"))]
+    named = [path for file in reversed(files) for path in _DKMS_KEY.findall(read_text(file) or "")]
     for path in (*named, *OWNER_KEYS):
         content = _bytes(under(root, path))
         if content:

@@ -102,6 +102,21 @@ def test_takes(
     assert Trust(certificates, found.names).takes(signer, key) is expected
 
 
+#: As a kernel 6.1 showed it of a key that shim had handed over.
+ENROLLED = KEYS + (
+    f"296ebd90 I------     1 perm 1f010000     0     0 asymmetri {SIGNER}: "
+    "ff0898e7b7d2980f7e58a48e954d01c7c57c0b5e: X509.rsa c57c0b5e []\n"
+)
+
+
+@pytest.mark.parametrize(("key", "expected"), [(KEY, True), ("11:22", False)])
+def test_a_new_key_of_the_same_name_is_another_key(tmp_path: Path, key: str, expected: bool) -> None:
+    """dkms calls every key that it makes the same, and the running kernel names those that are enrolled beside its own."""
+    names = secure_boot.trust(host(tmp_path, {"proc/keys": ENROLLED.encode()})).names
+    assert SIGNER in names
+    assert Trust((OTHER, OWNER), names).takes(SIGNER, key) is expected
+
+
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
@@ -110,6 +125,8 @@ def test_takes(
         ({"var/lib/dkms/mok.pub": OTHER}, ("/var/lib/dkms/mok.pub", OTHER)),
         ({"etc/dkms/framework.conf": b'# mok_certificate=/no\nmok_certificate="/root/k.der"\n', "root/k.der": OTHER,
           "var/lib/shim-signed/mok/MOK.der": OWNER}, ("/root/k.der", OTHER)),
+        ({"etc/dkms/framework.conf.d/own.conf": b"mok_certificate=/root/k.der\n", "root/k.der": OTHER,
+          "var/lib/dkms/mok.pub": OWNER}, ("/root/k.der", OTHER)),
         ({"etc/dkms/framework.conf": b"mok_certificate=/gone.der\n", "var/lib/dkms/mok.pub": OTHER}, ("/var/lib/dkms/mok.pub", OTHER)),
     ],
 )  # fmt: skip
