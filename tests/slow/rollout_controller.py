@@ -56,9 +56,9 @@ def main() -> None:
             change(node)
             print(node, "failed" if node in fails else "done", flush=True)
         except NotBegun as reason:
-            print(node, "left:", reason, flush=True)
+            print(node, "left", reason, flush=True)
         except GpuError as error:
-            print(node, "stays:", error, flush=True)
+            print(node, "stays", error, flush=True)
 
     with ThreadPoolExecutor(FORKS) as forks:
         list(forks.map(told, nodes))
