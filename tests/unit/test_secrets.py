@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,26 @@ def test_the_password_of_a_registry_goes_into_a_task_that_shows_nothing() -> Non
     using = [path for path, text in tasks.items() if re.search(r"item\.password|\.password\b", text)]
     assert using
     for path in using:
-        found = [task for task in yaml.safe_load(tasks[path]) if "password" in json.dumps(task)]
-        assert [task.get("no_log") for task in found] == [True] * len(found)
+        found = [task for task in flat(yaml.safe_load(tasks[path])) if "password" in json.dumps(task)]
+        assert found
+        assert [task for task in found if not (task.get("no_log") or hides_its_password(task))] == []
+
+
+def flat(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for task in tasks:
+        parts = [task[part] for part in ("block", "rescue", "always") if part in task]
+        yield from ([task] if not parts else [])
+        for part in parts:
+            yield from flat(part)
+
+
+def hides_its_password(task: dict[str, Any]) -> bool:
+    """One of our modules does where its argument spec says so."""
+    return any(
+        re.search(r'"chart_password": {.*"no_log": True', (ROOT / f"plugins/modules/{name[8:]}.py").read_text())
+        for name in task
+        if name.startswith("t9k.gpu.")
+    )
 
 
 def leaks(told: list[str]) -> list[str]:

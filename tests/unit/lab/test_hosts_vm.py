@@ -121,7 +121,8 @@ start = next(at for at in itertools.count() if not (folder / f"start-{at}").exis
 (folder / f"start-{start}").touch()
 pathlib.Path(sys.argv[2]).write_text("")
 assert sys.stdin.readline() == '{"execute": "qmp_capabilities"}\\n'
-for reason in sys.argv[3:-1][start:start + 1]:
+ends = sys.argv[3:sys.argv.index("-action") - 1]
+for reason in ends[start:start + 1]:
     print('{"return": {}}\\n{"event": "SHUTDOWN", "data": {"guest": true, "reason": "%s"}}' % reason)
     sys.exit()
 time.sleep(60)
