@@ -355,24 +355,6 @@ ARGUMENTS: dict[str, Any] = {
 ROOT = "/"
 #: Seconds between two looks.
 EVERY_S = 5
-#: What is returned of a host without a GPU.
-_LISTS = (
-    "steps",
-    "faults",
-    "security_held_back",
-    "warnings_found",
-    "problems",
-    "failures",
-    "known_problems",
-    "waiting_for",
-    "health",
-    "history",
-)
-NOTHING: dict[str, Any] = {
-    **{name: [] for name in _LISTS},
-    **dict.fromkeys(("reboot_pending", "previous", "before", "waited")),
-    "mended_by_going_back": True,
-}
 
 
 def look(run: Run, params: dict[str, Any]) -> dict[str, Any] | None:
@@ -405,7 +387,7 @@ def main() -> None:
     except GpuError as error:  # what is not even to be read, such as dpkg's database
         module.fail_json(msg=str(error))
     if plan is None:
-        module.exit_json(changed=False, has_gpu=False, **NOTHING)
+        module.exit_json(changed=False, has_gpu=False, **driver_result.NOTHING)
     else:
         changed = module.check_mode and bool(plan["steps"])
         module.exit_json(changed=changed, has_gpu=True, **{**plan, "diff": plan["diff"] if module.check_mode else []})

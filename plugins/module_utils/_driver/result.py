@@ -34,6 +34,25 @@ from ansible_collections.t9k.gpu.plugins.module_utils._step import Step, Steps
 
 _NOTHING_KNOWN = Support()
 
+#: What is returned of a host without a GPU.
+_LISTS = (
+    "steps",
+    "faults",
+    "security_held_back",
+    "warnings_found",
+    "problems",
+    "failures",
+    "known_problems",
+    "waiting_for",
+    "health",
+    "history",
+)
+NOTHING: dict[str, Any] = {
+    **{name: [] for name in _LISTS},
+    **dict.fromkeys(("reboot_pending", "previous", "before", "waited")),
+    "mended_by_going_back": True,
+}
+
 
 def make(
     run: Run,
