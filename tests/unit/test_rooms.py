@@ -67,6 +67,23 @@ def test_a_room_opens_only_rooms_below_it(room: str) -> None:
     assert {other for path in files(room) for other in imported(path)} - {room} <= OPENS[room]
 
 
+def test_no_file_leads_back_to_itself() -> None:
+    """Not even by an import for types alone: who changes the one has to understand the other."""
+    names = {path: ".".join(path.relative_to(UTILS).with_suffix("").parts) for path in UTILS.rglob("*.py")}
+    left = {name: set(opened(path)) & set(names.values()) - {name} for path, name in names.items()}
+    while free := {name for name, others in left.items() if not others}:
+        left = {name: others - free for name, others in left.items() if name not in free}
+    assert left == {}
+
+
+def opened(path: Path) -> Iterator[str]:
+    """Every file that a file imports, or imports from."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and f"{node.module or ''}.".startswith(HERE):
+            module = f"{node.module}."[len(HERE) :].rstrip(".")
+            yield from (module, *(f"{module}.{alias.name}".lstrip(".") for alias in node.names))
+
+
 @pytest.mark.parametrize("path", files("_debian") + files("_linux"), ids=lambda path: path.stem)
 def test_the_system_s_rooms_know_no_driver(path: Path) -> None:
     assert [text for text in strings(path) if "nvidia" in text.lower() and PACKAGE.search(text)] == []

@@ -19,7 +19,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import values
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.left_out import few
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import gpu_nodes
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import driver_sets, enabled, section
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.policy import enabled, section
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import driver_sets
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import CONFIG_LABEL, MIG_LABEL
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import CONTAINER, enabled, workload
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.policy import enabled
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import CONTAINER, workload
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.waits import Waiting
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import (

@@ -16,15 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.images import address
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import (
-    DRIVER,
-    asked_for,
-    driver_sets,
-    enabled,
-    section,
-    table,
-    uses_driver_crd,
-)
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.policy import enabled, section, uses_driver_crd
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import DRIVER, asked_for, driver_sets, table
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.waits import Waiting
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness i
     none_found,
 )
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.operands import left_over, of_drivers, of_policy, why
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.policy import section
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import (
     ALL,
     CONTAINER,
@@ -26,7 +27,6 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import (
     asked_for,
     driver_sets,
     goes_to,
-    section,
 )
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.waits import Waiting

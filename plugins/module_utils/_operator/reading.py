@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable, Dict, TypeVar
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.fault import ApiFault
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import uses_driver_crd
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.policy import uses_driver_crd
 
 if TYPE_CHECKING:
     from ansible_collections.t9k.gpu.plugins.module_utils._kube.connect import Api

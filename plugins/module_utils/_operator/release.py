@@ -11,7 +11,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import note
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import objects, values
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.disturbance import OPERAND_PODS, of_release
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.ownership import helm_marks, to_adopt
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import uses_driver_crd
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.policy import uses_driver_crd
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
     CRD_COUNT,
     CRD_VERSION,

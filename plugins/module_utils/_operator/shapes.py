@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.policy import enabled, section, uses_driver_crd
 
 if TYPE_CHECKING:
     from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object
@@ -77,21 +78,6 @@ _DRA = {
     "nvidia-dcgm-dra": Operand("dcgm", False, "dcgm-dra"),
 }
 ALL = {**OPERANDS, **_SANDBOX, **_KATA, **_DRA}
-
-
-def section(config: Object | None, component: str) -> Mapping[str, Any]:
-    """Return a part of the ClusterPolicy's (or GPUCluster's) spec."""
-    return ((config or {}).get("spec") or {}).get(component) or {}
-
-
-def enabled(config: Object | None, component: str, default: bool) -> bool:
-    """Tell whether the ClusterPolicy (or GPUCluster) asks for a component."""
-    return bool(section(config, component).get("enabled", default))
-
-
-def uses_driver_crd(policy: Object | None) -> bool:
-    """Tell whether the drivers are NVIDIADriver's matter."""
-    return bool(section(policy, "driver").get("useNvidiaDriverCRD"))
 
 
 def table(state: ClusterState) -> Mapping[str, Operand]:

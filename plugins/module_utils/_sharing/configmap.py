@@ -17,7 +17,7 @@ from typing import Any
 from ansible.module_utils.common.yaml import HAS_YAML, yaml_dump, yaml_load
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY, PREFIX
-from ansible_collections.t9k.gpu.plugins.module_utils._sharing.restart import ALL
+from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import ALL
 
 PENDING = PREFIX + "restart-pending"
 

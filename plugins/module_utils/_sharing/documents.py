@@ -31,6 +31,9 @@ _TYPED = {
 _MIG_STATES = ("pending", "success", "failed", "rebooting")
 _BARE_PROFILE = re.compile(r"\d+g\.\d+gb(\..*)?")
 
+#: Every config: of a note of old, which did not say which, and of a ConfigMap that is new.
+ALL = "*"
+
 
 def documents(configs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return config name → document for the device plugin; GpuError that names each wrong key by its path."""

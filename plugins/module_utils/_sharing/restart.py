@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, Any, Callable, Dict
 
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
-from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import CONFIG_LABEL
+from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import ALL, CONFIG_LABEL
 
 if TYPE_CHECKING:
     from ansible_collections.t9k.gpu.plugins.module_utils._kube.api import Api
     from ansible_collections.t9k.gpu.plugins.module_utils._sharing.configmap import Place
 
 Object = Dict[str, Any]
-#: Every config: of a note of old, which did not say which, and of a ConfigMap that is new.
-ALL = "*"
 _PAUSE_S = 1.0
 
 
