@@ -66,7 +66,9 @@ def test_dkms_built_for_the_kernel_with_headers_alone(installed: Machine) -> Non
 def upgraded(installed: Machine) -> Machine:
     """Tomorrow's kernel is in the archive, an upgrade brings it, GRUB boots the newest, and nobody thinks of the driver."""
     installed.ask("echo 'deb [trusted=yes] file:/srv/kernels/next ./' >/etc/apt/sources.list.d/next.list")
-    installed.ask("apt-get update && DEBIAN_FRONTEND=noninteractive apt-get upgrade --with-new-pkgs --yes")
+    installed.ask(
+        "apt-get update && DEBIAN_FRONTEND=noninteractive apt-get upgrade --with-new-pkgs --no-install-recommends --yes"
+    )
     installed.ask("grub-set-default 0")
     installed.reboot()
     return installed

@@ -12,7 +12,9 @@ import pytest
 
 from tests.slow.machines import GPU, Machine, machine
 
-UPGRADE = "upgrade --with-new-pkgs --yes"
+UPGRADE = (
+    "upgrade --with-new-pkgs --no-install-recommends --yes"  # what a kernel recommends is not in the lab's archive
+)
 WANTED = {"driver_version": "535.161.08", "driver_module_build": "prebuilt", "driver_persistence": "false"}
 
 
