@@ -73,7 +73,12 @@ def disk_full(victim: Victim) -> Heal:
         "mount -t tmpfs -o size=4m none /usr/lib/modules && cp -a /run/full/modules/. /usr/lib/modules/ ; "
         "dd if=/dev/zero of=/usr/lib/modules/full bs=4k 2>/dev/null; true",
     )
-    return lambda: _on_host(victim, "umount -l /usr/lib/modules && rm -rf /run/full")
+    # Room is made, and what did get unpacked is still there.
+    return lambda: _on_host(
+        victim,
+        "rm -rf /usr/lib/modules/full /run/full && cp -a /usr/lib/modules /run/unpacked && umount -l /usr/lib/modules && "
+        "cp -a /run/unpacked/. /usr/lib/modules/ && rm -rf /run/unpacked",
+    )
 
 
 def package_gone(victim: Victim) -> Heal:
