@@ -6,68 +6,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import driver_results
 import pytest
+from driver_results import MOVES, SUPPORTED, TARGET, V525, make, never, purge
 from node_builder import bare_node, finished_node, package_plan
 from role_tables import role_support
 
-from ansible_collections.t9k.gpu.plugins.module_utils._command import Result, Run
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Move, Transaction, install_arguments
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Move, install_arguments
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.security import Update
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import before as driver_before
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import result as driver_result
-from ansible_collections.t9k.gpu.plugins.module_utils._driver import target as driver_target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.next_boot import Kernels
-from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.state import NodeState
-from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
-from ansible_collections.t9k.gpu.plugins.module_utils._linux import modprobe
 from ansible_collections.t9k.gpu.plugins.module_utils._linux.boot import NextKernel
 from ansible_collections.t9k.gpu.plugins.module_utils._nvidia.smi import SmiReport
-
-SUPPORTED = {"ubuntu-22.04": {"branch": "525"}}
-V525 = "525.147.05"
-MOVES = Transaction(
-    install=(Move("nvidia-utils", None, "2"), Move("libnvidia", None, "2")),
-    upgrade=(Move("nvidia-dkms", "1", "2"),),
-    remove=(Move("nvidia-utils-515", "1", None),),
-)
-TARGET = Target(V525, "proprietary", package_plan(V525), transaction=MOVES)
-
-
-def never(argv: list[str], timeout_s: int | None = None, stdin: str | None = None) -> Result:
-    raise AssertionError(argv)
-
-
-@pytest.fixture
-def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Target | GpuError], None]:
-    """Decides what comes of asking apt."""
-
-    def set_answer(answer: Target | GpuError) -> None:
-        def answered(*_arguments: Any) -> Target:
-            if isinstance(answer, GpuError):
-                raise answer
-            return answer
-
-        monkeypatch.setattr(driver_target, "resolve", answered)
-
-    return set_answer
-
-
-def purge(argv: list[str], timeout_s: int | None = None, stdin: str | None = None) -> Result:
-    """apt takes what it is told and, as a stand-in for a package that depends on the driver, one more."""
-    assert argv[:4] == ["apt-get", "-s", "-q", "purge"]
-    taken = [word for word in argv if word.endswith("-server")]
-    return Result(tuple(argv), 0, "".join(f"Purg {name} [1]\n" for name in (*taken, *depending)), "")
-
-
-depending: list[str] = []
-
-
-def make(node: NodeState, run: Run = never, support: Support | None = None, **wanted: Any) -> dict[str, Any]:
-    return driver_result.make(run, node, Wanted(drain="never", **wanted), SUPPORTED, support or Support())
 
 
 def names(plan: dict[str, Any]) -> list[str]:
@@ -186,7 +141,7 @@ def test_absent_needs_neither_a_supported_system_nor_apt() -> None:
     ],
 )
 def test_what_came_with_the_driver_may_go_with_it(monkeypatch: pytest.MonkeyPatch, name: str, faults: int) -> None:
-    monkeypatch.setitem(globals(), "depending", [name])
+    monkeypatch.setattr(driver_results, "depending", [name])
     plan = make(finished_node(V525), purge, state="absent")
     assert (len(plan["faults"]), bool(plan["steps"])) == (faults, not faults)
 
@@ -197,7 +152,7 @@ def test_what_came_with_the_driver_may_go_with_it(monkeypatch: pytest.MonkeyPatc
 def test_absent_takes_nothing_of_others_along(
     monkeypatch: pytest.MonkeyPatch, may_remove: tuple[str, ...], faults: int
 ) -> None:
-    monkeypatch.setitem(globals(), "depending", ["libcuda-user"])
+    monkeypatch.setattr(driver_results, "depending", ["libcuda-user"])
     plan = make(finished_node(V525), purge, state="absent", may_remove=may_remove)
     assert len(plan["faults"]) == faults
     assert all("apt would remove libcuda-user too" in fault for fault in plan["faults"])
@@ -373,37 +328,3 @@ def test_another_number_of_gpus_than_expected_is_refused_before_anything_changes
     assert plan["faults"][0].startswith("Wanted: 8 GPUs (driver_gpus_expected). Found: 1: 0000:18:00.0")
     assert plan["steps"] == []
     assert make(bare_node(), gpus_expected=1)["faults"] == []
-
-
-def diffs(plan: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    return {entry["before_header"][: -len(" (before)")]: (entry["before"], entry["after"]) for entry in plan["diff"]}
-
-
-def test_the_diff_of_an_installation(resolve: Callable[[Any], None]) -> None:
-    resolve(TARGET)
-    found = diffs(make(bare_node()))
-    assert list(found) == [modprobe.BLACKLIST_PATH, "packages", "hold", "initramfs", "reboot"]
-    assert found[modprobe.BLACKLIST_PATH] == ("", modprobe.render_blacklist())
-    assert found["packages"] == ("nvidia-dkms 1\nnvidia-utils-515 1\n", "libnvidia 2\nnvidia-dkms 2\nnvidia-utils 2\n")
-    assert found["reboot"] == ("", "the new driver is loaded at boot\n")
-
-
-def test_the_diff_of_a_removal() -> None:
-    found = diffs(make(finished_node(V525), purge, state="absent"))
-    before, after = found["packages"]
-    assert f"nvidia-dkms-525-server {V525}-0ubuntu1" in before.splitlines()
-    assert after == ""
-    assert found[modprobe.BLACKLIST_PATH] == (modprobe.render_blacklist(), "")
-
-
-def test_no_diff_has_a_password_of_a_source() -> None:
-    finished = finished_node(V525)
-    text = "Types: deb\nURIs: https://user:secret@mirror.example/\nSuites: jammy\nComponents: restricted\n"
-    plan = make(replace(finished, files={**finished.files, driver_files.SOURCES: text}))
-    assert "https://mirror.example/" in str(plan["diff"]) and "secret" not in str(plan["diff"])
-
-
-def test_the_diff_of_a_file_that_changes() -> None:
-    finished = finished_node(V525)
-    state = replace(finished, files={**finished.files, driver_files.PREFERENCES: "old\n"})
-    assert diffs(make(state, pin=True)) == {driver_files.PREFERENCES: ("old\n", driver_files.preferences(V525))}
