@@ -55,6 +55,13 @@ options:
         exactly those given. Packages that do not belong to the driver, kernels included, are left alone.
     type: bool
     default: false
+  record:
+    description:
+      - A file that remembers which packages beside the driver's, such as the kernel of pre-built modules, are held by this module and
+        not by somebody else, one name a line. Those that O(state=held) puts on hold are written there first, so that an interrupted
+        run loses none; O(state=unheld) leaves the names that are still held, and no empty file.
+    type: path
+    version_added: 0.2.0
   lock_timeout:
     description: For how many seconds to wait for dpkg's lock before giving up and saying who holds it.
     type: int
@@ -133,15 +140,10 @@ held:
   returned: success
   type: list
   elements: str
-newly_held_others:
-  description: Names of packages that this run put on hold and that are not the driver's, such as the kernel of pre-built modules.
-  returned: success
-  type: list
-  elements: str
-  sample: [linux-image-generic]
 """
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
@@ -153,6 +155,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Packag
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.installed import hold_set
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
+from ansible_collections.t9k.gpu.plugins.module_utils._files import apply_file, read_text, under
 
 if TYPE_CHECKING:
     from typing import Any
@@ -169,24 +172,34 @@ def patterns(params: dict[str, Any], packages: tuple[Package, ...]) -> list[str]
     return list(dict.fromkeys([*params["name"], *driver]))
 
 
-def bring(params: dict[str, Any], check_mode: bool, run: Run) -> tuple[debian_hold.Selection, ...]:
-    """Plan, and unless in check mode write and read back."""
-    root = params["root"]
+def bring(module: AnsibleModule, run: Run) -> tuple[debian_hold.Selection, ...]:
+    """Plan, and unless in check mode write and read back. The record has a hold before dpkg has it, and until dpkg has it no more."""
+    params, root = module.params, module.params["root"]
     packages = read_status(root)
     wanted = patterns(params, packages)
     known = debian_hold.lookup(run, debian_hold.unknown_names(wanted, packages), root)
     selections = debian_hold.plan(
         wanted, packages, params["state"], names.is_driver if params["exclusive"] else None, known
     )
-    if not check_mode and any(selection.changed for selection in selections):
+    if not module.check_mode and any(selection.changed for selection in selections):
+        taken = [
+            s.name for s in selections if s.changed and s.selection_after == "hold" and not names.is_driver(s.name)
+        ]
+        remember(module, taken, {*taken, *(p.name for p in packages if p.held)})
         debian_hold.apply(run, selections, known, root, params["lock_timeout"])
-        debian_hold.verify(selections, read_status(root))
+        packages = read_status(root)
+        debian_hold.verify(selections, packages)
+        remember(module, [], {p.name for p in packages if p.held})
     return selections
 
 
-def newly_held_others(selections: tuple[debian_hold.Selection, ...]) -> list[str]:
-    """Return what this run put on hold beside the driver: the kernels of its pre-built modules."""
-    return [s.name for s in selections if s.changed and s.selection_after == "hold" and not names.is_driver(s.name)]
+def remember(module: AnsibleModule, taken: Iterable[str], held: set[str]) -> None:
+    """Bring the record to the names that it has and ``taken``, as far as they are ``held``."""
+    if module.params["record"] is None:
+        return
+    path = under(module.params["root"], module.params["record"])
+    ours = [name for name in dict.fromkeys([*(read_text(path) or "").split(), *taken]) if name in held]
+    apply_file(module, str(path), "".join(f"{name}\n" for name in ours) or None)
 
 
 def held(selections: tuple[debian_hold.Selection, ...]) -> list[str]:
@@ -206,6 +219,7 @@ def main() -> None:
             "kernels": {"type": "bool", "default": False},
             "state": {"type": "str", "choices": ["held", "unheld"], "default": "held"},
             "exclusive": {"type": "bool", "default": False},
+            "record": {"type": "path"},
             "lock_timeout": {"type": "int", "default": 60},
             "kernel_release": {"type": "str"},
             "root": {"type": "path", "default": "/"},
@@ -217,7 +231,7 @@ def main() -> None:
     if module.params["exclusive"] and module.params["state"] == "unheld":
         module.fail_json(msg="Wanted: exclusive. Found: state=unheld (the task). Next: use exclusive with state=held.")
     try:
-        selections = bring(module.params, module.check_mode, runner(module))
+        selections = bring(module, runner(module))
     except GpuError as error:
         module.fail_json(msg=str(error))
     change = Change("dpkg selections", *debian_hold.as_diff(selections))
@@ -226,7 +240,6 @@ def main() -> None:
         diff=change.diff,
         packages=[s.to_dict() for s in selections],
         held=held(selections),
-        newly_held_others=newly_held_others(selections),
     )
 
 

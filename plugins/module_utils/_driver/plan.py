@@ -135,13 +135,11 @@ def _install(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]
     before = state.driver.driver_version if state.driver else "none"
     # Kernels that are followed are held anew after it: those of former runs need no hold any more.
     let_go = target.packages.module_build == "dkms" or wanted.kernel == "follow"
-    kernels = held_kernels(state) if let_go else []
     data = {
         "packages": list(target.packages.install),
         "apt_get": install_arguments(target.packages.arguments(target.leaving)),
         "local": any(package.endswith(".deb") for package in target.packages.install),
-        "release": [*target.leaving, *kernels],
-        "releases_kernels": bool(kernels),
+        "release": [*target.leaving, *(held_kernels(state) if let_go else ())],
         "keep": driver_former.to_keep(state, wanted, target.transaction) if wanted.rollback != "never" else None,
         "transaction": target.transaction.to_dict(),
     }

@@ -285,6 +285,37 @@ def test_set_check_again(root: Path, call: Call, params: dict[str, Any]) -> None
 
 
 @real_dpkg
+def test_the_record_tells_our_holds_from_those_of_others(root: Path, call: Call) -> None:
+    """The kernel was held before, and the driver is nobody else's to hold."""
+    record = root / "var/lib/t9k-gpu/held"
+    both = {"name": ["bash", DRIVER.name, KERNEL.name], "record": "/var/lib/t9k-gpu/held"}
+    call(check=True, **both)
+    assert not record.exists()
+    call(**both)
+    assert record.read_text() == "bash\n"
+    call(**{**both, "name": ["other"]})
+    assert record.read_text() == "bash\nother\n"
+    call(**both, state="unheld")
+    assert record.read_text() == "other\n"
+    call(**{**both, "name": ["other"]}, state="unheld")
+    assert not record.exists()
+
+
+@real_dpkg
+@pytest.mark.parametrize("state", ["held", "unheld"])
+def test_an_interrupted_run_loses_no_hold(root: Path, call: Call, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    record = root / "held"
+    if state == "unheld":
+        call(name=["bash"], record="/held")
+    with monkeypatch.context() as broken:
+        broken.setattr(debian_hold, "apply", lambda *_arguments: (_ for _ in ()).throw(GpuError("a", "b", "c", "d")))
+        assert call(name=["bash"], record="/held", state=state)["failed"]
+    assert record.read_text() == "bash\n"
+    call(name=["bash"], record="/held", state=state)
+    assert (record.read_text() if record.exists() else "") == ("bash\n" if state == "held" else "")
+
+
+@real_dpkg
 def test_reports_each_package_and_the_diff(call: Call) -> None:
     answer = call(name=["nvidia-*"])
     assert answer["packages"] == [

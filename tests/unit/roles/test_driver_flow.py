@@ -7,7 +7,7 @@ from role_box import Scenario, Told, failed, plan, run, step
 
 PREVIOUS = {"version": "535.1", "kernel_modules": "open", "module_build": "dkms", "flavour": "server"}
 KEEP = {"packages": ["x:amd64=1"], "about": {"version": "535.1"}}
-DATA = {"apt_get": ["install", "x=2"], "release": [], "releases_kernels": False, "local": False, "keep": KEEP}
+DATA = {"apt_get": ["install", "x=2"], "release": [], "local": False, "keep": KEEP}
 INSTALL = step("install", "GPU work", **DATA)
 CHANGE = plan(step("drain"), INSTALL, step("uncordon"), previous=PREVIOUS)
 REPAIR = step("repair", "GPU work", reinstall=[])

@@ -21,7 +21,6 @@ MODES = {
     "/var/lib/t9k-gpu": "0755",
     "/var/lib/t9k-gpu/before.json": "0644",
     "/var/lib/t9k-gpu/cordoned": "0644",
-    "/var/lib/t9k-gpu/held-kernels": "0644",
     "/var/lib/t9k-gpu/rebooted": "0644",
     "{{ driver_plan_file }}": "0644",
     "{{ item.path }}": "0644",

@@ -104,7 +104,7 @@ STEPS: list[tuple[str, NodeState, Wanted, Target | None, Step]] = [
     ("an installation", BARE, WANTED, target(V535, coming=True, transaction=MOVES),
      Step("install", "driver none installed, 535.54.03 wanted", GPU_WORK,
           {"packages": list(PLAN.install), "apt_get": install_arguments(PLAN.arguments(())), "local": False,
-           "release": [], "releases_kernels": False, "keep": None, "transaction": MOVES.to_dict()})),
+           "release": [], "keep": None, "transaction": MOVES.to_dict()})),
     ("another driver, and packages that leave", FINISHED, WANTED, target(V535, coming=True, leaving=("a", "b")),
      Step("install", "driver 525.147.05 installed, 535.54.03 wanted", GPU_WORK,
           {"apt_get": install_arguments(PLAN.arguments(("a", "b"))), "release": ["a", "b"]})),
