@@ -9,19 +9,16 @@ from typing import Any, Callable
 
 from ansible_collections.t9k.gpu.plugins.module_utils._fleet import plan as fleet_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._fleet import schedule
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.host import node_of
 
 
 def gpus(hosts: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    plans = [(_node_of(host), host.get("__driver_plan") or {}) for host in hosts]
+    plans = [(node_of(host, host["inventory_hostname"]), host.get("__driver_plan") or {}) for host in hosts]
     return {node: len((plan.get("node") or {}).get("gpus") or ()) for node, plan in plans if "has_gpu" in plan}
 
 
-def _node_of(host: Mapping[str, Any]) -> str:
-    return str(host.get("driver_node_name") or host["inventory_hostname"])
-
-
 def turns(hosts: Iterable[Mapping[str, Any]], nodes: Iterable[Mapping[str, Any]] = (), label: str = "") -> list[str]:
-    named = [(host["inventory_hostname"], _node_of(host)) for host in hosts]
+    named = [(host["inventory_hostname"], node_of(host, host["inventory_hostname"])) for host in hosts]
     return schedule.turns(named, nodes, label) if label else [host for host, _node in named]
 
 

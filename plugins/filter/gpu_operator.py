@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.host import node_of
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.manifests import marked_crds, marks, render
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.values import NFD, merge, misspelt
 
@@ -14,15 +15,12 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.values import NF
 _HOST_VARIABLES = {"gpu_sharing": "sharing", "gpu_operator_operands": "operands", "gpu_mig": "mig"}
 
 
-def node_of(hostvars: Mapping[str, Any], host: str) -> str:
-    """Return the name that a host has in the cluster: its own word, else its name in the inventory."""
+def _variables(hostvars: Mapping[str, Any], host: str) -> Mapping[str, Any]:
+    """Return what is known of a host. hostvars is no dictionary: its ``get`` does not take another value for a host it does not know."""
     if host not in hostvars:
-        return host
-    variables = hostvars[host]
-    for name in ("gpu_node_name", "driver_node_name"):
-        if variables.get(name):
-            return str(variables[name])
-    return host
+        return {}
+    known: Mapping[str, Any] = hostvars[host]
+    return known
 
 
 def operator_hosts(
@@ -35,17 +33,17 @@ def operator_hosts(
     """
     found: dict[str, Any] = {"nodes": [], "gpus": [], **{option: {} for option in _HOST_VARIABLES.values()}}
     for host in hosts:
-        known = host in hostvars  # hostvars is no dictionary: it has no get that makes a host's variables
-        node, variables = node_of(hostvars, host), (hostvars[host] if known else {})
+        variables = _variables(hostvars, host)
+        node = node_of(variables, host)
         found["nodes"].append(node)
         for name, option in _HOST_VARIABLES.items():
             if name in variables and variables[name] not in (None, ""):
                 found[option][node] = variables[name]
         if "__driver_plan" in variables and variables["__driver_plan"].get("has_gpu"):
             found["gpus"].append(node)
-    more = [node_of(hostvars, host) for host in gpu_hosts]
-    found["gpus"] = sorted({*found["gpus"], *more})
-    return {**found, "failed": [node_of(hostvars, host) for host in failed]}
+    named = {host: node_of(_variables(hostvars, host), host) for host in (*gpu_hosts, *failed)}
+    found["gpus"] = sorted({*found["gpus"], *(named[host] for host in gpu_hosts)})
+    return {**found, "failed": [named[host] for host in failed]}
 
 
 def operator_images(

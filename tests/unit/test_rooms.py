@@ -25,7 +25,7 @@ OPENS: dict[str, set[str]] = {
     "_p2p": set(),
     "_report": {"_nvidia", "_p2p"},
     "_doctor": {"_linux", "_nvidia", "_driver", "_drain", "_kube", "_sharing"},
-    "_fleet": {"_report", "_drain"},
+    "_fleet": {"_report", "_drain", "_kube"},
 }
 #: What looks like the name of a driver's package, such as nvidia-utils; a unit, a file or a command does not.
 PACKAGE = re.compile(

@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import budget
 from ansible_collections.t9k.gpu.plugins.module_utils._fleet import schedule
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.host import node_of
 from ansible_collections.t9k.gpu.plugins.module_utils._report.table import printable
 
 FORMAT = 1
@@ -53,7 +54,7 @@ def _node(host: Mapping[str, Any], turn: int, canary: int, fleet: Mapping[bool, 
         "turn": turn,
         "canary": turn <= canary,
         "host": str(host["inventory_hostname"]),
-        "node": str(host.get("driver_node_name") or host["inventory_hostname"]),
+        "node": node_of(host, host["inventory_hostname"]),
         "driver": {
             "now": (plan["node"].get("driver") or {}).get("installed_version"),
             "then": plan.get("target_version"),

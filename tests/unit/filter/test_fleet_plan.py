@@ -8,7 +8,7 @@ import pytest
 
 from ansible_collections.t9k.gpu.plugins.filter.fleet_plan import FilterModule, gpus, turns
 
-HOSTS = [{"inventory_hostname": "a"}, {"inventory_hostname": "b", "driver_node_name": "node-b"}]
+HOSTS = [{"inventory_hostname": "a"}, {"inventory_hostname": "b", "gpu_node_name": "node-b"}]
 NODES = [{"metadata": {"name": "node-b", "labels": {"rack": "1"}}}]
 
 
