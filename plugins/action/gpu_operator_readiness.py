@@ -14,7 +14,9 @@ from ansible.utils.display import Display
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.waits import Progress
 
 MODULE = "t9k.gpu.gpu_operator_readiness"
-SLICE_S = 15
+SLICE_S, LONGEST_SLICE_S = 15, 120
+#: Each slice lists all nodes once: on a large cluster it should be long against that.
+_TIMES = 30
 _SHOWN = 4
 
 display = Display()
@@ -35,13 +37,14 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         patience, progress = int(arguments.get("timeout", 900)), Progress()
         start = last = time.monotonic()
-        said = ""
+        said, slice_s = "", float(SLICE_S)
         while True:
             left = patience - (time.monotonic() - last)
-            asked = {**arguments, **_slice(patience, left, bool(arguments.get("fail_on_timeout", True)))}
+            asked = {**arguments, **_slice(patience, left, bool(arguments.get("fail_on_timeout", True)), slice_s)}
             result = self._execute_module(module_name=MODULE, module_args=asked, task_vars=task_vars)
             if left <= 0 or result.get("failed") or result.get("ready"):
                 break
+            slice_s = min(LONGEST_SLICE_S, max(SLICE_S, _TIMES * result["listed_s"]))
             if progress.made(result["waiting"]):
                 last = time.monotonic()
             if told(result["summary"]) != said:
@@ -52,7 +55,7 @@ class ActionModule(ActionBase):
         return result
 
 
-def _slice(patience: int, left: float, fail: bool) -> dict[str, Any]:
+def _slice(patience: int, left: float, fail: bool, longest_s: float) -> dict[str, Any]:
     """Return the arguments of one slice; the last one only looks, and may fail."""
-    slice_s = max(0, math.ceil(min(left, SLICE_S)))
+    slice_s = max(0, math.ceil(min(left, longest_s)))
     return {"timeout": slice_s, "already_waited": patience - slice_s, "fail_on_timeout": fail and left <= 0}

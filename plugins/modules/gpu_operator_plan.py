@@ -135,6 +135,12 @@ options:
     description: After how many seconds a pending helm revision counts as left over.
     type: int
     default: 900
+  drain:
+    description:
+      - How nodes would be emptied whose partitions change while pods hold their GPUs, C(force) and C(delete_emptydir_data) of
+        M(t9k.gpu.gpu_mig_config). A pod that could not be evicted is a fault.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -236,6 +242,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import runner
+from ansible_collections.t9k.gpu.plugins.module_utils._drain.partition import holders
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as kube_connect
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import disturbance, preflight, rights
@@ -250,7 +257,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.helm import (
     login_arguments,
     pull_arguments,
 )
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import to_ask
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import mig_changes, to_ask
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.reading import settled
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import ARGUMENT_SPEC, Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
@@ -325,15 +332,16 @@ def run(module: AnsibleModule, params: dict[str, Any]) -> dict[str, Any]:
     state = operator_state.read(api, operator_state.Query(wanted.namespace, wanted.release, tuple(paths), secrets))
     state = dataclasses.replace(state, settled=settled(api, to_ask(state, wanted)))
     faults = list(preflight.faults(state, wanted, datetime.datetime.now(datetime.timezone.utc)))
-    steps = () if faults else operator_plan.plan(state, wanted)
+    steps: tuple[Step, ...] = ()
+    if not faults:
+        pods, faults = holders(api, mig_changes(state, wanted), params["drain"])
+        state = dataclasses.replace(state, holders=pods)
+        steps = operator_plan.plan(state, wanted)
     helm: dict[str, Any] = {}
     if {step.name for step in steps} & NEEDS_HELM:
         helm = {**helm_facts(runner(module), wanted.series), **fetching(params)}
         faults.extend(helm_faults(helm))
     faults.extend(disturbance.consent_faults(steps, wanted))
-    for node in disturbance.mig_nodes(steps):
-        pods = api.list("/api/v1/pods", {"fieldSelector": f"spec.nodeName={node}"})
-        faults.extend(filter(None, [disturbance.held_fault(node, pods)]))
     if {step.name for step in steps} & RENDERED:
         helm["template"] = api_versions(api)
     if steps:
@@ -366,6 +374,7 @@ def argument_spec() -> dict[str, Any]:
         "adopt": {"type": "bool", "default": False},
         "interrupt": {"type": "bool", "default": False},
         "wait_timeout": {"type": "int", "default": 900},
+        "drain": {"type": "dict", "default": {}},
         **{name: {"type": "dict", "default": {}} for name in dicts},
     }
 

@@ -59,7 +59,8 @@ options:
     type: int
     default: 0
 notes:
-  - Needs the verb V(list) on V(nodes), V(clusterpolicies), and in O(namespace) on V(daemonsets), V(deployments) and
+  - Needs the verbs V(list) and V(watch) on V(nodes) (without V(watch) all of them are listed again and again), V(list) on
+    V(clusterpolicies), and in O(namespace) on V(daemonsets), V(deployments) and
     V(endpointslices); for the reasons after a timeout also on V(pods) and V(events).
 """
 
@@ -99,6 +100,10 @@ waited_s:
   description: How long it took.
   returned: success
   type: float
+listed_s:
+  description: How long the list of all nodes took; afterwards only what changes of them is read.
+  returned: success
+  type: float
 requests:
   description: How many requests were sent to the API server.
   returned: success
@@ -117,56 +122,36 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.blocked import l
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import Expect
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.reading import (
     Reader,
-    needed,
-    read_nodes,
     read_workloads,
 )
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.waits import Waiting
-
-#: How old what is known of the nodes may get while something else is waited for.
-NODES_EVERY_S = 10.0
-#: So many nodes are read one by one; for more, one list is cheaper.
-FEW = 40
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.watched import Watched
 
 
 class Looks:
-    """Looks at the cluster again and again; at the nodes, which are most of what there is to read, only when they decide."""
+    """Looks at the cluster again and again; at the nodes, which are most of what there is to read, only at what changed."""
 
     def __init__(self, api: kube_connect.Api, params: dict[str, Any]) -> None:
         self.api, self.params = api, params
         self.expect = Expect.of(params["expect"])
-        self.nodes: dict[str, Any] | None = None
-        self.read_at = 0.0
+        self.nodes = Watched(api)
 
     def look(self) -> readiness.Judgement:
-        """Look once. Whatever it says of nodes that were read before is not its last word: all is ready only by fresh ones."""
+        """Look once. Where nodes may not be watched, those of before will do for as long as something is missing by them: all is
+        ready only by fresh ones."""
         reader = Reader(self.api)
         workloads = read_workloads(reader, self.params["namespace"])
-        old = self.nodes is not None and time.monotonic() - self.read_at < NODES_EVERY_S
-        if old:
-            found = self._judge(reader, workloads)
-            if any(each.kind not in ("Node", "Nodes") for each in found.waiting):
-                return found
-            self._refresh({each.name for each in found.waiting if each.kind == "Node"})
-            found = self._judge(reader, workloads)
-            if found.waiting and not any(each.kind == "Nodes" for each in found.waiting):
-                return found
-        self.nodes, self.read_at = read_nodes(reader), time.monotonic()
-        return self._judge(reader, workloads)
+        found = self._judge(reader, workloads, self.nodes.read(reader, fresh=False))
+        if not found.waiting and not self.nodes.current:
+            found = self._judge(reader, workloads, self.nodes.read(reader))
+        return found
 
-    def _refresh(self, names: set[str]) -> None:
-        """Read a few nodes one by one."""
-        if self.nodes is not None and len(names) <= FEW:
-            found = {name: self.api.get_or_none(f"/api/v1/nodes/{name}") for name in sorted(names)}
-            self.nodes = {**self.nodes, **{name: needed(node) for name, node in found.items() if node}}
-            self.nodes = {name: node for name, node in self.nodes.items() if found.get(name, node)}
-
-    def _judge(self, reader: Reader, workloads: dict[str, Any]) -> readiness.Judgement:
+    def _judge(self, reader: Reader, workloads: dict[str, Any], nodes: dict[str, Any]) -> readiness.Judgement:
         if reader.denied:
             told = "; ".join(reader.denied)
             raise GpuError("to read the operator's objects", told, f"API server {self.api.server}", "see docs/rbac.md")
-        state = ClusterState(nodes=self.nodes or {}, **workloads)
+        state = ClusterState(nodes=nodes, **workloads)
         if self.params["state"] == "absent":
             return readiness.Judgement(readiness.remaining(state, self.params["namespace"]))
         return readiness.assess(state, self.expect)
@@ -204,6 +189,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
         "notes": list(found.notes),
         "nodes_left_out": dict(found.out.nodes),
         "waited_s": round(time.monotonic() - start, 1),
+        "listed_s": round(looks.nodes.listed_s, 1),
         "requests": api.requests,
     }
 

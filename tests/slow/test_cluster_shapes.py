@@ -1,6 +1,6 @@
 """The role against a real API server in the shapes that are not the usual one, and with a node that is out of order.
 
-The operator is the lab's (its sources stand in its head); API server, controllers and helm are real. About six minutes.
+The operator is the lab's (its sources stand in its head); API server, controllers and helm are real. About four minutes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -139,3 +140,60 @@ def test_a_broken_node_is_a_note_within_the_tolerance(lab: Lab, api: Api) -> Non
     assert code == 0 and "not waited for: gpu-jammy (NotReady" in said, said
     api.patch("/api/v1/nodes/gpu-jammy", {"metadata": {"annotations": {"t9k.gpu/lab-host": None}}})
     works(lab, **new, gpu_operator_nodes_tolerated="0")
+
+
+def trainer(api: Api) -> dict[str, Any]:
+    """A Deployment whose pod holds both GPUs of gpu-bookworm, running."""
+    limits = {"name": "main", "image": "lab/trainer", "resources": {"limits": {"nvidia.com/gpu": "2"}}}
+    pod = {"nodeSelector": {"kubernetes.io/hostname": "gpu-bookworm"}, "containers": [limits]}
+    labels = {"app": "trainer"}
+    spec = {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}}
+    made = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "trainer"}, "spec": spec}
+    api.create("/apis/apps/v1/namespaces/default/deployments", made)
+    return running(api)
+
+
+def running(api: Api) -> dict[str, Any]:
+    for _second in range(60):
+        for pod in api.items("/api/v1/namespaces/default/pods?labelSelector=app%3Dtrainer"):
+            if pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]:
+                return pod
+        time.sleep(1)
+    raise AssertionError("the trainer's pod does not run")
+
+
+def bookworm(api: Api) -> tuple[bool, str | None, str | None, str | None]:
+    """Cordoned; the MIG configuration; what the manager says; the GPUs on offer."""
+    node = api.get("/api/v1/nodes/gpu-bookworm") or {}
+    labels, offered = node["metadata"]["labels"], node["status"]["allocatable"]
+    state = (labels.get("nvidia.com/mig.config"), labels.get("nvidia.com/mig.config.state"), offered.get("nvidia.com/gpu"))
+    return bool(node["spec"].get("unschedulable")), *state
+
+
+def test_pods_are_moved_before_their_gpus_are_partitioned(lab: Lab, api: Api) -> None:
+    works(lab)
+    first = trainer(api)
+    mine = found_path[lab.name] / "host_vars" / "gpu-bookworm.yml"
+    mine.parent.mkdir()
+    mine.write_text("gpu_mig: all-1g.5gb\n")
+    before = bookworm(api)
+    refused, said = play(lab)
+    assert refused and f"gpu-bookworm (default/{first['metadata']['name']})" in said and "gpu_operator_interrupt" in said, said
+    budget = {"selector": {"matchLabels": {"app": "trainer"}}, "maxUnavailable": 0}
+    budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
+    api.create(budgets, {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"}, "spec": budget})
+    refused, said = play(lab, gpu_operator_interrupt=True)
+    assert refused and "its PodDisruptionBudget b allows no eviction, ever" in said, said
+    assert (bookworm(api), running(api)["metadata"]["uid"]) == (before, first["metadata"]["uid"])
+    api.delete(f"{budgets}/b")
+    works(lab, gpu_operator_interrupt=True)
+    assert bookworm(api) == (False, "all-1g.5gb", "success", "14")
+    second = running(api)
+    assert second["metadata"]["uid"] != first["metadata"]["uid"]
+    ledger = api.get("/api/v1/namespaces/t9k-gpu/configmaps/t9k-gpu-rollout") or {}
+    assert not ledger.get("data")
+    mine.unlink()
+    works(lab, gpu_operator_interrupt=True)
+    assert bookworm(api) == (False, "all-disabled", "success", "2")
+    assert running(api)["metadata"]["uid"] != second["metadata"]["uid"]
+    api.delete("/apis/apps/v1/namespaces/default/deployments/trainer")

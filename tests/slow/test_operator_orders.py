@@ -54,7 +54,7 @@ def marked(state: ClusterState, item: dict[str, Any]) -> bool:
 def take(state: ClusterState, wanted: Wanted, step: Step) -> ClusterState:
     if task_of(step) == "objects":
         assert all(marked(state, item) for item in [*step.data["apply"], *step.data["delete"]]), step
-    if step.name == "labels":
+    if step.name in ("labels", "partition"):
         ours = {
             "nvidia.com/device-plugin.config",
             "nvidia.com/gpu.deploy.operands",

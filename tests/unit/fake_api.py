@@ -43,6 +43,7 @@ class FakeApi:
         self.busy = self.most_busy = 0
         self.meet: threading.Barrier | None = None  # patches wait here until so many are at work at once
         self.lock = threading.Lock()
+        self.versions: list[dict[str, str]] = []  # what each list of a collection saw, by which a watch tells what is new
         if serve:
             self._serve()
 
@@ -89,10 +90,25 @@ class FakeApi:
 
     def _list(self, path: str, query: dict[str, list[str]]) -> Answer:
         items = [found for key, found in sorted(self.objects.items()) if key.startswith(path + "/")]
+        if "watch" in query:
+            return 200, {}, self._events(items, self.versions[int(query["resourceVersion"][0])])
+        self.versions.append({item["metadata"]["name"]: json.dumps(item) for item in items})
         start, limit = int(query.get("continue", ["0"])[0]), int(query.get("limit", ["0"])[0])
         page = items[start : start + limit] if limit else items
         more = {"continue": str(start + limit)} if limit and start + limit < len(items) else {}
-        return 200, {}, {"metadata": more, "items": page}
+        return 200, {}, {"metadata": {**more, "resourceVersion": str(len(self.versions) - 1)}, "items": page}
+
+    def _events(self, items: list[Any], seen: dict[str, str]) -> bytes:
+        """As a watch tells them: a line each, and at the end the version from which to go on (kubernetes.io, API Concepts)."""
+        now = {item["metadata"]["name"]: json.dumps(item) for item in items}
+        self.versions.append(now)
+        version = str(len(self.versions) - 1)
+        told = [("MODIFIED" if name in seen else "ADDED", text) for name, text in now.items() if seen.get(name) != text]
+        told += [("DELETED", text) for name, text in seen.items() if name not in now]
+        events = [{"type": kind, "object": json.loads(text)} for kind, text in [*told, ("BOOKMARK", '{"metadata": {}}')]]
+        for event in events:
+            event["object"]["metadata"]["resourceVersion"] = version
+        return b"".join(json.dumps(event).encode() + b"\n" for event in events)
 
     def _handler(fake) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - 'self' is the handler's below
         class Handler(BaseHTTPRequestHandler):

@@ -21,7 +21,7 @@ OPENS: dict[str, set[str]] = {
     "_kube": set(),
     "_drain": {"_kube"},
     "_sharing": {"_kube"},
-    "_operator": {"_kube", "_sharing"},
+    "_operator": {"_kube", "_sharing", "_drain"},
     "_p2p": set(),
     "_report": {"_nvidia", "_p2p"},
     "_doctor": {"_linux", "_nvidia", "_driver", "_drain", "_kube", "_sharing"},

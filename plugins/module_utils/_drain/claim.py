@@ -38,6 +38,7 @@ class Request:
     until: float = 0  # when a run on another machine may take what this one left
     boot_id: str = ""
     machine_id: str = ""
+    same_gpus: bool = True  # whether the node shall offer afterwards what it offers now
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _new_mark(node: Node, request: Request) -> tuple[Mark, bool]:
         now,
         request.until,
         was_cordoned=drain_node.cordoned(node),
-        gpus=drain_node.gpus(node),
+        gpus=drain_node.gpus(node) if request.same_gpus else {},
     )
     before = drain_mark.of(node)
     if before is None:

@@ -61,7 +61,7 @@ def drain(
         evict.require_evictable(api, request.name, evict.look(api, request.name, wanted))
         deadline = Deadline(timeout_s)
         went = evict.empty(api, request.name, wanted, deadline)
-        return claim, went + moving.send_away(api, request.name, wanted, deadline)
+        return claim, went + (moving.send_away(api, request.name, wanted, deadline) if wanted.operands else [])
     except GpuError as cause:
         raise _undone(api, claim, request, rules, cause) from cause
 

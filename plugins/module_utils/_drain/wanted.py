@@ -17,6 +17,8 @@ class Wanted:
     ignore_daemonsets: bool = True
     delete_emptydir_data: bool = True
     grace_period: int = -1
+    #: Whether the GPU Operator's operands go too; the MIG manager, which is one of them, sees to the others itself.
+    operands: bool = True
 
     @classmethod
     def of(cls, params: dict[str, Any]) -> Wanted:

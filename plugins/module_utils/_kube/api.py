@@ -106,6 +106,17 @@ class Api:
         ``metadata_only`` leaves spec and status with the server; a node's status is most of its size. ``each`` returns what to keep of
         an object, so that no more than a page of them is in memory as they came.
         """
+        return self.snapshot(path, query, limit, metadata_only, each)[0]
+
+    def snapshot(
+        self,
+        path: str,
+        query: dict[str, Any] | None = None,
+        limit: int | None = None,
+        metadata_only: bool = False,
+        each: Callable[[Any], dict[str, Any]] | None = None,
+    ) -> tuple[list[dict[str, Any]], str]:
+        """Return the same, and the version as of which it is so; all pages are of one version."""
         accept = _METADATA.format("PartialObjectMetadataList") if metadata_only else "application/json"
         items: list[dict[str, Any]] = []
         asked = {**(query or {}), **({"limit": limit} if limit else {})}
@@ -115,8 +126,20 @@ class Api:
             items.extend(map(each, found) if each else found)
             token = page["metadata"].get("continue")
             if not token:
-                return items
+                return items, str(page["metadata"].get("resourceVersion") or "")
             asked = {**asked, "continue": token}
+
+    def changes(self, path: str, version: str, seconds: int = 1) -> list[dict[str, Any]]:
+        """Return the events below ``path`` since ``version``, and those of the next seconds: a watch that ends by itself."""
+        query = {
+            "watch": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": seconds,
+            "allowWatchBookmarks": "true",
+        }
+        target = f"{path}?{urlencode(query)}"
+        answer = self._answer("GET", target, None, {"Accept": "application/json"}, self._retry.attempts)
+        return [json.loads(line) for line in answer.splitlines() if line]
 
     def merge_patch(self, path: str, body: dict[str, Any], metadata_only: bool = False) -> Any:
         """Change the fields in ``body``. With a ``resourceVersion`` in it, only the object as it was read: a conflict is then

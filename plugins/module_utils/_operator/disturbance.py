@@ -84,11 +84,21 @@ def of_labels(state: ClusterState, wanted: Wanted, changes: Mapping[str, Mapping
     """Tell what other labels of nodes do to them."""
     mig = [node for node, found in changes.items() if MIG_LABEL in found]
     mps = [node for node, found in changes.items() if CONFIG_LABEL in found and _uses_mps(state, wanted, node, found)]
-    told = [f"GPUs of {few(mig)} are partitioned anew; no pod may hold one"] if mig else []
+    told = [f"GPUs of {few(mig)} are partitioned anew; no pod holds one"] if mig else []
     told += [f"clients of the MPS control daemon on {few(mps)} end"] if mps else []
     if not told:
         return PLUGIN_PODS
     return Disturbance("; ".join(told), interrupts=bool(mps))
+
+
+def of_partitions(state: ClusterState, nodes: Iterable[str]) -> Disturbance:
+    """Tell what other partitions take from those who hold the GPUs."""
+    pods = {node: state.holders.get(node, ()) for node in nodes}
+    hit = [f"{node} ({few(found)})" for node, found in sorted(pods.items()) if found]
+    if not hit:
+        return Disturbance("nodes that an interrupted run has left take pods again")
+    told = f"GPU pods are evicted, some nodes at a time, which take others once they are partitioned: {few(hit)}"
+    return Disturbance(told, interrupts=True)
 
 
 def _uses_mps(state: ClusterState, wanted: Wanted, node: str, found: Mapping[str, Any]) -> bool:
@@ -127,30 +137,3 @@ def consent_faults(steps: Iterable[Step], wanted: Wanted) -> Iterable[str]:
                     "move the work elsewhere if you must, then set gpu_operator_interrupt: true",
                 )
             )
-
-
-def mig_nodes(steps: Iterable[Step]) -> list[str]:
-    """Return the nodes whose GPUs the steps partition anew."""
-    found = [node for step in steps for node, change in (step.data.get("nodes") or {}).items() if MIG_LABEL in change]
-    return sorted(found)
-
-
-def holders(pods: Iterable[Object]) -> list[str]:
-    """Return the running pods that hold GPUs or partitions of them."""
-    found = []
-    for pod in pods:
-        containers = [*(pod["spec"].get("containers") or []), *(pod["spec"].get("initContainers") or [])]
-        limits = [name for each in containers for name in ((each.get("resources") or {}).get("limits") or {})]
-        done = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-        if not done and any(name.startswith("nvidia.com/") for name in limits):
-            found.append(f"{pod['metadata'].get('namespace', '')}/{pod['metadata']['name']}")
-    return found
-
-
-def held_fault(node: str, pods: Iterable[Object]) -> str | None:
-    """Refuse to partition GPUs that pods hold: the MIG manager would end in ``failed``."""
-    found = holders(pods)
-    if not found:
-        return None
-    step = f"drain the node (kubectl drain {node} --ignore-daemonsets) or let the pods end, then run again"
-    return str(GpuError(f"idle GPUs on {node}, to partition them", f"held by {few(found)}", "the node's pods", step))

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.t9k.gpu.plugins.module_utils._drain.partition import left_by_us
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import objects, values
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.disturbance import of_labels
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.disturbance import of_labels, of_partitions
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import RECORD, ClusterState
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.step import Object, configmap, writes
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
@@ -21,8 +22,7 @@ def label_changes(state: ClusterState, wanted: Wanted) -> dict[str, dict[str, st
     """Return node → label → value for what differs. A label that we set and nobody wants any more goes."""
     ours = state.record.get("labels") or {}
     changes: dict[str, dict[str, str | None]] = {}
-    scope = {*wanted.scope, *wanted.labels} if wanted.present else set(ours)
-    for node in sorted(scope & set(state.nodes)):
+    for node in _scope(state, wanted):
         asked: dict[str, str | None] = {key: _left(key) for key in ours.get(node) or {}}
         if wanted.present:
             asked.update(wanted.labels.get(node) or {})
@@ -34,6 +34,12 @@ def label_changes(state: ClusterState, wanted: Wanted) -> dict[str, dict[str, st
         if differs:
             changes[node] = differs
     return changes
+
+
+def _scope(state: ClusterState, wanted: Wanted) -> list[str]:
+    """Return the nodes that are this run's matter."""
+    asked = {*wanted.scope, *wanted.labels} if wanted.present else set(state.record.get("labels") or {})
+    return sorted(asked & set(state.nodes))
 
 
 def _left(label: str) -> str | None:
@@ -66,14 +72,50 @@ def records(state: ClusterState, wanted: Wanted) -> tuple[list[Step], list[Step]
     )
 
 
-def label_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
-    """Plan the nodes' labels."""
-    changes = label_changes(state, wanted)
+def mig_changes(state: ClusterState, wanted: Wanted) -> dict[str, dict[str, str | None]]:
+    """Return node → labels for those whose GPUs are partitioned anew, and for those that a broken-off change has left (nothing to
+    set, perhaps)."""
+    changes = {node: _mig_part(found) for node, found in label_changes(state, wanted).items() if MIG_LABEL in found}
+    left = [node for node in _scope(state, wanted) if left_by_us(state.nodes[node])]
+    return {**{node: {} for node in left}, **changes}
+
+
+def _mig_part(found: dict[str, str | None]) -> dict[str, str | None]:
+    return {key: value for key, value in found.items() if key in (MIG_LABEL, MIG_STATE_LABEL)}
+
+
+def partition_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
+    """Plan the partitions of nodes whose GPUs pods hold: they are emptied first. Those of idle nodes are labels like others."""
+    changes = _with_drain(state, wanted)
     if changes:
-        before = {n: {k: labels(state.nodes[n]).get(k) for k in found} for n, found in changes.items()}
+        before = _present(state, changes)
+        reason = f"GPUs of {len(changes)} nodes are to be partitioned anew"
+        felt = of_partitions(state, changes)
+        yield Step("partition", reason, felt.sentence, {"nodes": changes, "before": before, "after": changes, **felt.data})
+
+
+def _with_drain(state: ClusterState, wanted: Wanted) -> dict[str, dict[str, str | None]]:
+    found = mig_changes(state, wanted)
+    return {node: each for node, each in found.items() if state.holders.get(node) or left_by_us(state.nodes[node])}
+
+
+def _present(state: ClusterState, changes: Mapping[str, Iterable[str]]) -> dict[str, dict[str, str | None]]:
+    return {node: {key: labels(state.nodes[node]).get(key) for key in found} for node, found in changes.items()}
+
+
+def label_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
+    """Plan the nodes' labels, but for those that need an empty node."""
+    drained = _with_drain(state, wanted)
+    changes = {}
+    for node, found in label_changes(state, wanted).items():
+        rest = {key: value for key, value in found.items() if key not in drained.get(node, {})}
+        if rest:
+            changes[node] = rest
+    if changes:
         reason = f"labels of {len(changes)} nodes differ"
         felt = of_labels(state, wanted, changes)
-        yield Step("labels", reason, felt.sentence, {"nodes": changes, "before": before, "after": changes, **felt.data})
+        data = {"nodes": changes, "before": _present(state, changes), "after": changes, **felt.data}
+        yield Step("labels", reason, felt.sentence, data)
 
 
 def usable_objects(state: ClusterState, wanted: Wanted) -> tuple[list[Object], list[str]]:

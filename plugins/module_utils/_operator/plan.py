@@ -16,7 +16,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.disturbance impo
 )
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.left_out import few
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import DISABLED
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import label_steps, object_steps, records
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import label_steps, object_steps, partition_steps, records
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.release import chart_steps
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
     CRD_VERSION,
@@ -80,6 +80,8 @@ def install_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
     yield from sharing
     yield from (step for step in chart if step.name != "chart")
     yield from ([] if asked <= known else labelled)
+    # After the release: it may be what brings the MIG manager, which each of these nodes waits for.
+    yield from partition_steps(state, wanted)
     yield from _sharing_gone(state, wanted)
     yield from object_steps(state, wanted)
     yield from forget
@@ -101,6 +103,7 @@ def _partitioned(node: Object) -> bool:
 def remove_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
     """Plan the operator's way out, with everything that was set here."""
     yield from label_steps(state, wanted)
+    yield from partition_steps(state, wanted)
     yield from _whole_again(state)
     record = state.record
     if record.get("objects"):

@@ -13,7 +13,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.labels import require_known
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.left_out import few
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import gpu_nodes
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import DISABLED, gpu_nodes
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import usable_objects
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.ownership import ownership_faults, removal_faults
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.revision import Release
@@ -128,11 +128,22 @@ def _names(state: ClusterState, wanted: Wanted) -> Iterable[str]:
         yield str(error)
 
 
+def _partitions(state: ClusterState, wanted: Wanted) -> Iterable[str]:
+    """Refuse partitions of GPUs that cannot have any, by GPU feature discovery's word (k8s-device-plugin, docs/gpu-feature-discovery):
+    no MIG manager runs there, so that nobody would ever answer."""
+    asked = (name for name, config in wanted.expect.mig.items() if config != DISABLED and name in state.nodes)
+    whole = [name for name in asked if labels(state.nodes[name]).get("nvidia.com/mig.capable") == "false"]
+    if whole and wanted.present:
+        step = "take gpu_mig away from these hosts"
+        yield str(GpuError(f"partitions on {few(whole)}", "GPUs that have no MIG", "label nvidia.com/mig.capable", step))
+
+
 def faults(state: ClusterState, wanted: Wanted, now: datetime.datetime) -> tuple[str, ...]:
     """Return everything that forbids a change."""
     found = [*state.denied, *(wanted.faults if wanted.present else ())]
     found.extend(ownership_faults(state, wanted) if wanted.present else removal_faults(state, wanted))
     found.extend(_names(state, wanted))
+    found.extend(_partitions(state, wanted))
     found.extend(around(state, wanted))
     found.extend(_release(state, wanted, now))
     if wanted.present and wanted.series:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable, Dict, TypeVar
 
+from ansible_collections.t9k.gpu.plugins.module_utils._drain.mark import ANNOTATION as MARK
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.fault import ApiFault
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.policy import uses_driver_crd
 
@@ -17,6 +18,7 @@ Found = TypeVar("Found")
 Object = Dict[str, Any]
 #: Name of NVIDIA's DRA driver for GPUs (NVIDIA/gpu-operator, controllers/nodelabeling_controller.go).
 DRA_DRIVER = "gpu.nvidia.com"
+NODES = "/api/v1/nodes"
 #: Nodes a request.
 PAGE = 500
 
@@ -78,9 +80,13 @@ class Reader:
 def needed(node: Object) -> Object:
     """Return what is looked at of a node. A real one has 20 KiB, of which its images and its managers are most."""
     metadata, status = node["metadata"], node.get("status") or {}
-    allocatable = status.get("allocatable") or {}
+    allocatable, noted = status.get("allocatable") or {}, metadata.get("annotations") or {}
     return {
-        "metadata": {"name": metadata["name"], "labels": metadata.get("labels") or {}},
+        "metadata": {
+            "name": metadata["name"],
+            "labels": metadata.get("labels") or {},
+            "annotations": {MARK: noted[MARK]} if MARK in noted else {},
+        },
         "spec": {"unschedulable": (node.get("spec") or {}).get("unschedulable", False)},
         "status": {
             "allocatable": {name: count for name, count in allocatable.items() if name.startswith("nvidia.com/")},
@@ -92,7 +98,7 @@ def needed(node: Object) -> Object:
 
 def read_nodes(reader: Reader) -> dict[str, Object]:
     """Read all nodes, page by page, so that never all of them are in memory as they are."""
-    return by_name(reader.attempt(lambda: reader.api.list("/api/v1/nodes", limit=PAGE, each=needed), []))
+    return by_name(reader.attempt(lambda: reader.api.list(NODES, limit=PAGE, each=needed), []))
 
 
 def read_workloads(reader: Reader, namespace: str) -> dict[str, Any]:

@@ -40,6 +40,7 @@ RIGHTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "policy": (("patch", "nvidia.com", "clusterpolicies"),),
     "labels": (("patch", "", "nodes"),),
+    "partition": (("patch", "", "nodes"), ("get", "", "nodes")),
     "release_remove": (("delete", "nvidia.com", "clusterpolicies"), ("delete", "apps", "deployments")),
     "crds_remove": (("delete", "apiextensions.k8s.io", "customresourcedefinitions"),),
 }

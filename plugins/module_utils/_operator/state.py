@@ -70,6 +70,8 @@ class ClusterState:
     other_secrets: frozenset[str] = frozenset()
     #: API path of each further object that was asked for → the object, or None.
     objects: dict[str, Object | None] = field(default_factory=dict)
+    #: Node whose partitions change → the pods that hold its GPUs; read only for these.
+    holders: dict[str, tuple[str, ...]] = field(default_factory=dict)
     #: API paths of those that differ only in what the API server makes of them.
     settled: frozenset[str] = frozenset()
     #: Namespaces of those objects that do not exist.

@@ -98,6 +98,13 @@ def resources(hardware: Hardware, shared: Sharing, mig: str = "", mig_strategy: 
     return {name + suffix: hardware.count * instances * shared.replicas}
 
 
+def holds_gpus(pod: Mapping[str, Any]) -> bool:
+    """Whether the device plugin has given the pod GPUs, or parts of them."""
+    limits = [c.get("resources", {}).get("limits") or {} for c in pod["spec"]["containers"]]
+    ended = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+    return not ended and any(name.startswith("nvidia.com/") for found in limits for name in found)
+
+
 def status_patch(status: Mapping[str, Any], wanted: Mapping[str, int]) -> dict[str, dict[str, str]]:
     """What to change in capacity and allocatable. A resource that is gone stays as 0, as the kubelet leaves it."""
     patch: dict[str, dict[str, str]] = {}

@@ -9,6 +9,9 @@ It acts only while the chart's Deployment ``gpu-operator`` is available. Faults 
 ``pending-operands: name,name``   the pods of these DaemonSets stay Pending
 ``mig-fails: "true"``             a MIG configuration ends in ``failed``, and stays so until another one is asked for
 
+It also ends in ``failed`` where a pod holds one of the node's GPUs: the MIG manager wants no user's work on them (NVIDIA's
+documentation, "GPU Operator with MIG", Architecture).
+
 The MIG manager looks at the GPUs before it says ``pending``, so what stood before stands for a while, and it acts only on another
 configuration than the one it has acted on (NVIDIA/mig-parted, pkg/mig/reconfigure/reconfigure.go, func Run: isConfigAlreadyApplied and
 checkMigModeChangeRequired come before the label; cmd/nvidia-mig-manager/main.go: its informer waits for another value).
@@ -280,11 +283,16 @@ class StandIn:
             done = state if known is None and state == "success" else ""  # what a former run of this process has seen
             known = self.mig[node] = Partition(config, now, done)
         if not known.end and now >= known.since + MIG_LOOKS_S + MIG_TAKES_S:
-            works = gpu_node.mig_instances(config) is not None and not view.faults.get("mig-fails")
+            works = gpu_node.mig_instances(config) is not None and not view.faults.get("mig-fails") and not self._held(node)
             known.end = "success" if works else "failed"
         if known.end:
             return {gpu_node.MIG_STATE: known.end}
         return {gpu_node.MIG_STATE: "pending"} if now >= known.since + MIG_LOOKS_S else {}
+
+    def _held(self, node: str) -> bool:
+        """Whether pods have the GPUs, which then cannot be partitioned."""
+        pods = self.api.items(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node}")
+        return any(gpu_node.holds_gpus(pod) for pod in pods)
 
     def _status(self, view: View) -> None:
         """``ready`` once every operand is rolled out and the plugins have told their nodes' resources."""

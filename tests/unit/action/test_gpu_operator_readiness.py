@@ -11,7 +11,9 @@ import pytest
 from ansible_collections.t9k.gpu.plugins.action import gpu_operator_readiness as subject
 
 
-def play(monkeypatch: pytest.MonkeyPatch, missing: list[int], **arguments: Any) -> tuple[dict[str, Any], list[Any]]:
+def play(
+    monkeypatch: pytest.MonkeyPatch, missing: list[int], listed_s: float = 0.1, **arguments: Any
+) -> tuple[dict[str, Any], list[Any]]:
     """Each slice takes its whole time and then finds so much missing; 0 is ready."""
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(subject, "time", SimpleNamespace(monotonic=lambda: clock.now))
@@ -23,7 +25,7 @@ def play(monkeypatch: pytest.MonkeyPatch, missing: list[int], **arguments: Any) 
         left = missing[min(len(asked), len(missing)) - 1]
         waiting = [{"kind": "DaemonSet", "name": "x", "missing": left}] if left else []
         failed = {"failed": True} if left and module_args["fail_on_timeout"] else {}
-        return {"ready": not left, "waiting": waiting, "summary": [str(left)], "waited_s": 0, **failed}
+        return {"ready": not left, "waiting": waiting, "summary": [str(left)], "waited_s": 0, "listed_s": listed_s, **failed}
 
     task = MagicMock(args=arguments, async_val=0)
     action = subject.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
@@ -48,3 +50,10 @@ def test_what_does_not_get_better_is_not(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_look_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     result, asked = play(monkeypatch, [1], timeout=0, fail_on_timeout=False)
     assert not result["ready"] and "failed" not in result and len(asked) == 1
+
+
+def test_slices_are_long_where_a_list_of_nodes_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    _result, asked = play(monkeypatch, [60, 50, 0], listed_s=3.0, timeout=900)
+    assert [each["timeout"] for each in asked] == [15, 90, 90]
+    _result, asked = play(monkeypatch, [60, 50, 0], listed_s=30.0, timeout=900)
+    assert [each["timeout"] for each in asked] == [15, 120, 120]

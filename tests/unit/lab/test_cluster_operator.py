@@ -26,10 +26,13 @@ def test_a_new_pod_leads_when_the_lease_of_the_former_has_run_out() -> None:
 
 
 def mig_states(monkeypatch: pytest.MonkeyPatch, steps: list[tuple[float, str, str, dict[str, str]]]) -> list[str]:
-    """What the MIG manager has made of the state's label after each (time, configuration, state that somebody left, faults)."""
-    operator: Any = StandIn(None, {})  # type: ignore[arg-type]
+    """What the MIG manager has made of the state's label after each (time, configuration, state that somebody left, faults);
+    ``holds-a-gpu`` among these: a pod has one of the node's GPUs."""
+    operator: Any = StandIn(SimpleNamespace(items=lambda _path: pods), {})  # type: ignore[arg-type]
     found = []
     for now, config, left, faults in steps:
+        limits = {"resources": {"limits": {"nvidia.com/gpu": "1"}}}
+        pods = [{"spec": {"containers": [limits if "holds-a-gpu" in faults else {}]}}]
         monkeypatch.setattr(operator_stand_in, "time", SimpleNamespace(monotonic=lambda now=now: now))
         view = SimpleNamespace(runs=lambda *_a: True, faults=faults)
         answer = operator._mig(view, "gpu-1", {MIG_LABEL: config, MIG_STATE: left})
@@ -48,8 +51,10 @@ def test_the_mig_manager_speaks_late_and_a_failure_is_final(monkeypatch: pytest.
         (99.0, "all-2g.20gb", "failed", {}),  # the fault is gone; nobody tries again
         (100.0, "all-disabled", "failed", {}),
         (100.0 + done, "all-disabled", "pending", {}),
+        (200.0, "all-1g.10gb", "success", {}),
+        (200.0 + done, "all-1g.10gb", "pending", {"holds-a-gpu": "true"}),
     ])  # fmt: skip
-    assert told == ["success", "success", "pending", "failed", "failed", "failed", "success"]
+    assert told == ["success", "success", "pending", "failed", "failed", "failed", "success", "success", "failed"]
 
 
 def gpu_node(name: str, version: str, **labels: str) -> dict[str, Any]:

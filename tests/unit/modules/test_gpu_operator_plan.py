@@ -9,6 +9,7 @@ from typing import Any
 import operator_cluster as cluster
 import pytest
 from fake_api import player, status
+from fake_cluster import pod
 from operator_api import Cluster, fill
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import NOT_FOUND, Result
@@ -68,13 +69,29 @@ def test_refuses_everything_at_once(play: Any, fake: Cluster) -> None:
     assert set(fake.methods()) == {"GET"}
 
 
-def test_refuses_to_partition_gpus_that_pods_hold(play: Any, fake: Cluster) -> None:
+def at_work(fake: Cluster, owner: str | None = "ReplicaSet") -> None:
     fill(fake)
-    limits = {"resources": {"limits": {"nvidia.com/gpu": "1"}}}
-    fake.put("/api/v1/pods", {"metadata": {"name": "job", "namespace": "work"}, "spec": {"containers": [limits]}})
-    message = play(node_mig={"gpu-1": "all-1g.5gb"}, nodes=["gpu-1"])["msg"]
-    assert "1 fault; nothing was changed" in message and "held by work/job" in message
+    limits = {"containers": [{"resources": {"limits": {"nvidia.com/gpu": "1"}}}]}
+    fake.put("/api/v1/pods", pod("job", owner, spec=limits))
+
+
+def test_partitioning_gpus_that_pods_hold_wants_consent_and_then_a_drain(play: Any, fake: Cluster) -> None:
+    at_work(fake)
+    asked = {"node_mig": {"gpu-1": "all-1g.5gb"}, "nodes": ["gpu-1"]}
+    message = play(**asked)["msg"]
+    assert "1 fault; nothing was changed" in message
+    assert "GPU pods are evicted" in message and "gpu-1 (default/job)" in message and "gpu_operator_interrupt: true" in message
     assert any(path.startswith("/api/v1/pods?fieldSelector=spec.nodeName%3Dgpu-1") for _m, path, _b in fake.log)
+    steps = {step["name"]: step["data"] for step in play(**asked, interrupt=True)["steps"]}
+    assert steps["partition"]["nodes"] == {"gpu-1": {"nvidia.com/mig.config": "all-1g.5gb"}}
+    assert "labels" not in steps
+
+
+def test_a_pod_that_no_drain_could_move_is_told_before_anything_is_changed(play: Any, fake: Cluster) -> None:
+    at_work(fake, owner=None)
+    asked = {"node_mig": {"gpu-1": "all-1g.5gb"}, "nodes": ["gpu-1"], "interrupt": True}
+    assert "default/job (nobody): nothing would make it again" in play(**asked)["msg"]
+    assert "partition" in [step["name"] for step in play(**asked, drain={"force": True})["steps"]]
 
 
 def test_refuses_without_helm(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Callable
 
 import operator_cluster as cluster
 import pytest
-from fake_api import FakeApi, player, status
+from fake_api import Answer, FakeApi, player, status
 from operator_api import APPS, SPACE, Cluster, fill
 
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import watched
 from ansible_collections.t9k.gpu.plugins.modules import gpu_operator_readiness
 
-PLUGIN = "nvidia-device-plugin-daemonset"
+PLUGIN, NODES = "nvidia-device-plugin-daemonset", "/api/v1/nodes"
+
+
+class Watching(Cluster):
+    """``refuses``: how the first watch of the nodes is refused; ``streams``: what the next ones say instead."""
+
+    refuses: tuple[int, str] | None = None
+
+    def __init__(self) -> None:
+        self.streams: list[bytes] = []
+        super().__init__()
+
+    def answer(self, method: str, target: str, body: Any) -> Answer:
+        if "watch=true" in target and self.refuses:
+            (code, reason), self.refuses = self.refuses, None
+            return code, {}, status(code, reason, "too old, or not allowed")
+        if "watch=true" in target and self.streams:
+            return 200, {}, self.streams.pop()
+        return super().answer(method, target, body)
 
 
 @pytest.fixture
-def fake() -> Iterator[Cluster]:
-    server = Cluster()
+def fake() -> Iterator[Watching]:
+    server = Watching()
     fill(server)
     yield server
     server.close()
@@ -93,26 +113,58 @@ def test_sharing_is_proven(play: Any) -> None:
     assert "Node gpu-1: wants 8 nvidia.com/gpu.shared from 2 GPUs, has 0" in found["msg"]
 
 
-def test_the_nodes_are_read_only_where_they_decide(play: Any, fake: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the plugin's pods are missing, ten looks ask for one list of nodes; the last word needs a fresh one."""
-    fake.put(f"{APPS}/daemonsets", cluster.daemonset(PLUGIN, 2, available=0))
-    looks = []
+def asked(fake: Cluster) -> tuple[int, int]:
+    """How often the nodes were listed, and how often watched."""
+    found = [path for _method, path, _body in fake.log if path.startswith("/api/v1/nodes")]
+    watches = [path for path in found if "watch=true" in path]
+    return len(found) - len(watches), len(watches)
+
+
+def until(monkeypatch: pytest.MonkeyPatch, number: int, then: Callable[[], Any]) -> None:
+    """Make a clock that stands, and at the pause of this number somebody does something."""
+    pauses = []
 
     def sleep(_s: float) -> None:
-        looks.append(1)
-        if len(looks) == 10:
-            fake.put(f"{APPS}/daemonsets", cluster.daemonset(PLUGIN, 2))
+        pauses.append(1)
+        if len(pauses) == number:
+            then()
 
     monkeypatch.setattr(gpu_operator_readiness, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: 0.0))
-    assert play(timeout=60)["ready"] is True
-    asked = [path.partition("?")[0] for _method, path, _body in fake.log]
-    assert (asked.count("/api/v1/nodes"), asked.count(f"{APPS}/daemonsets")) == (2, 11)
+    monkeypatch.setattr(watched.Watched.__init__, "__defaults__", (lambda: 0.0,))
 
 
-def test_few_nodes_are_asked_one_by_one(play: Any, fake: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake.put("/api/v1/nodes", cluster.node("gpu-1", 2, {}))
-    told = SimpleNamespace(sleep=lambda _s: fake.put("/api/v1/nodes", cluster.node("gpu-1", 2)), monotonic=lambda: 0.0)
-    monkeypatch.setattr(gpu_operator_readiness, "time", told)
+CHANGES = [
+    ("a node offers its GPUs", lambda: cluster.node("gpu-1", 2, {}), lambda fake: fake.put(NODES, cluster.node("gpu-1", 2))),
+    ("a node that had no GPUs goes", lambda: cluster.node("gpu-3", 2, {}), lambda fake: fake.objects.pop(f"{NODES}/gpu-3")),
+]
+
+
+@pytest.mark.parametrize(("before", "then"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES])
+def test_nodes_are_listed_once_and_then_watched(
+    play: Any, fake: Cluster, monkeypatch: pytest.MonkeyPatch, before: Any, then: Any
+) -> None:
+    fake.put(NODES, before())
+    until(monkeypatch, 10, lambda: then(fake))
     assert play(timeout=60)["ready"] is True
-    asked = [path.partition("?")[0] for _method, path, _body in fake.log]
-    assert (asked.count("/api/v1/nodes"), asked.count("/api/v1/nodes/gpu-1")) == (2, 1)
+    assert asked(fake) == (1, 10)
+
+
+@pytest.mark.parametrize("expired", [True, False])
+def test_without_a_watch_the_nodes_are_listed_again_for_the_last_word(
+    play: Any, fake: Cluster, monkeypatch: pytest.MonkeyPatch, expired: bool
+) -> None:
+    """A version that is too old is listed once more and followed from there; where nobody may watch, the last word needs a list."""
+    fake.put(f"{APPS}/daemonsets", cluster.daemonset(PLUGIN, 2, available=0))
+    fake.refuses = (410, "Expired") if expired else (403, "Forbidden")
+    until(monkeypatch, 3, lambda: fake.put(f"{APPS}/daemonsets", cluster.daemonset(PLUGIN, 2)))
+    assert play(timeout=60)["ready"] is True
+    assert asked(fake) == ((2, 3) if expired else (2, 1))
+
+
+def test_what_a_watch_says_is_no_word_of_before(play: Any, fake: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the stream, too, the API server may say that it no longer knows."""
+    fake.put(NODES, cluster.node("gpu-1", 2, {}))
+    gone = json.dumps({"type": "ERROR", "object": {"kind": "Status", "code": 410}}).encode() + b"\n"
+    until(monkeypatch, 1, lambda: (fake.put(NODES, cluster.node("gpu-1", 2)), fake.streams.append(gone)))
+    assert play(timeout=60)["ready"] is True
+    assert asked(fake) == (2, 1)

@@ -94,24 +94,20 @@ def test_a_changed_sharing_config(mode: str, interrupts: bool) -> None:
     assert ("on gpu-1 end" in step.disturbs) is interrupts
 
 
-def pod(name: str, phase: str = "Running", **limits: str) -> dict[str, Any]:
-    containers = [{"name": "c", "resources": {"limits": limits}}]
-    return {
-        "metadata": {"name": name, "namespace": "work"},
-        "spec": {"containers": containers},
-        "status": {"phase": phase},
-    }
-
-
-PODS = [
-    ([], []),
-    ([pod("a", **{"nvidia.com/gpu": "1"})], ["work/a"]),
-    ([pod("a", **{"nvidia.com/mig-1g.5gb": "1"}), pod("b", cpu="1")], ["work/a"]),
-    ([pod("a", "Succeeded", **{"nvidia.com/gpu": "1"})], []),
+HELD = ("work/a", "work/b")
+PARTITIONS: list[tuple[str, dict[str, tuple[str, ...]], list[str], str]] = [
+    ("idle", {"gpu-1": ()}, ["labels"], "GPUs of gpu-1, gpu-2 are partitioned anew; no pod holds one"),
+    ("one is held", {"gpu-1": HELD}, ["labels", "partition"], "GPUs of gpu-2 are partitioned anew; no pod holds one"),
+    ("both are held", {"gpu-1": HELD, "gpu-2": ("work/c",)}, ["partition"], "gpu-1 (work/a, work/b), gpu-2 (work/c)"),
 ]
 
 
-@pytest.mark.parametrize(("pods", "expected"), PODS)
-def test_who_holds_gpus(pods: list[dict[str, Any]], expected: list[str]) -> None:
-    assert disturbance.holders(pods) == expected
-    assert bool(disturbance.held_fault("gpu-1", pods)) is bool(expected)
+@pytest.mark.parametrize(("holders", "names", "told"), [row[1:] for row in PARTITIONS], ids=[row[0] for row in PARTITIONS])
+def test_only_nodes_whose_gpus_pods_hold_are_emptied(
+    holders: dict[str, tuple[str, ...]], names: list[str], told: str
+) -> None:
+    wanted = cluster.wanted(node_mig={"gpu-1": "all-1g.5gb", "gpu-2": "all-1g.5gb"})
+    steps = [each for each in operator_plan.plan(replace(cluster.finished(), holders=holders), wanted) if "record" not in each.name]
+    assert [step.name for step in steps] == names
+    assert told in steps[0].disturbs
+    assert [bool(step.data.get("interrupts")) for step in steps] == [name == "partition" for name in names]

@@ -14,6 +14,9 @@ import operator_cluster as cluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.t9k.gpu.plugins.module_utils._drain.holder import Holder
+from ansible_collections.t9k.gpu.plugins.module_utils._drain.mark import ANNOTATION, Mark
+from ansible_collections.t9k.gpu.plugins.module_utils._drain.partition import REASON
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import objects as operator_objects
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import plan as operator_plan
@@ -70,6 +73,16 @@ def _sharing_merge(found: Any, patch: Any) -> Any:
     return {**found, **{key: _sharing_merge(found.get(key), value) for key, value in patch.items()}}
 
 
+def take_partition(state: ClusterState, step: Step) -> ClusterState:
+    """The pods are gone, the labels are set, and what a broken-off run has left is given back."""
+    state = replace(take_labels(state, step), holders={})
+    nodes = {
+        name: {**node, "metadata": {**node["metadata"], "annotations": {}}} if name in step.data["nodes"] else node
+        for name, node in state.nodes.items()
+    }
+    return replace(state, nodes=nodes)
+
+
 def take_labels(state: ClusterState, step: Step) -> ClusterState:
     nodes = dict(state.nodes)
     for name, changes in step.data["nodes"].items():
@@ -93,6 +106,8 @@ def take(state: ClusterState, wanted: Wanted, step: Step) -> ClusterState:
         return take_objects(state, step)
     if step.name == "labels":
         return take_labels(state, step)
+    if step.name == "partition":
+        return take_partition(state, step)
     if step.name == "crds":
         return replace(state, crds={**state.crds, "clusterpolicies.nvidia.com": cluster.crd(crd_version(wanted))})
     if step.name == "sharing":
@@ -159,9 +174,21 @@ def delete_the_sharing_configs(state: ClusterState) -> ClusterState:
     return drop(state, {"apiVersion": "v1", "kind": "ConfigMap", "name": "time-slicing-config"})
 
 
+def let_pods_hold_gpus(state: ClusterState) -> ClusterState:
+    return replace(state, holders={"gpu-1": ("work/a",)})
+
+
+def break_off_a_partitioning(state: ClusterState) -> ClusterState:
+    note = {ANNOTATION: Mark(Holder("u", "m", 0, 0), REASON, 0, 0).text()}
+    node = state.nodes["gpu-2"]
+    return replace(state, nodes={**state.nodes, "gpu-2": {**node, "metadata": {**node["metadata"], "annotations": note}}})
+
+
 #: What another hand does to a cluster between two runs.
 DEEDS: dict[str, Callable[[ClusterState], ClusterState]] = {
     "nothing": lambda state: state,
+    "lets pods hold GPUs": let_pods_hold_gpus,
+    "breaks off a partitioning": break_off_a_partitioning,
     "patches the ClusterPolicy": patch_the_policy,
     "deletes the ClusterPolicy": lambda state: replace(state, policies=()),
     "deletes an object": delete_an_object,

@@ -43,6 +43,8 @@ TABLE: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("monitor by", {}, {"service_monitor": {"by": "me", "namespace": "m", "interval": "1s", "labels": {}}}, "'me'"),
     ("kubernetes", {"server_version": "v1.25.0"}, {}, "Kubernetes 1.29 or later"),
     ("driver system", {"nodes": {"gpu-1": OLD}}, {"driver": "operator"}, "no longer supports"),
+    ("partitions of GPUs that cannot have any", {"nodes": {"gpu-1": cluster.node("gpu-1", 2, **{"nvidia.com/mig.capable": "false"})}},
+     {"node_mig": {"gpu-1": "all-1g.5gb"}}, "partitions on gpu-1"),
     ("busy", {"release": PENDING}, {}, "pending-upgrade since"),
     ("uninstalling", {"release": cluster.release({}, status="uninstalling", updated="2025-01-01T00:00:00Z")}, {},
      "is being uninstalled"),
