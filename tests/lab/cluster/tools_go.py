@@ -1,4 +1,7 @@
-"""Kubernetes' servers and kwok, built from source as the Go tools of tests/lab/tools/go.mod."""
+"""Kubernetes' servers, kwok and an image registry, built from source as the Go tools of the modules below tests/lab/tools.
+
+The registry (github.com/distribution/distribution) has a module of its own: one that changes makes only its own tools anew.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,10 @@ from tests.lab.log import LabError, say
 from tests.lab.state import cache, locked
 
 MODULE = Path(__file__).resolve().parent.parent / "tools"
-#: Tool → its package and the linker variable that holds its version.
+REGISTRY = MODULE / "registry"
+#: Tool → its package and the Go module that it comes from.
 PACKAGES = {
+    "registry": ("github.com/distribution/distribution/v3/cmd/registry", "github.com/distribution/distribution/v3"),
     "kube-apiserver": ("k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes"),
     "kube-controller-manager": ("k8s.io/kubernetes/cmd/kube-controller-manager", "k8s.io/kubernetes"),
     "kube-scheduler": ("k8s.io/kubernetes/cmd/kube-scheduler", "k8s.io/kubernetes"),
@@ -26,11 +31,15 @@ PACKAGES = {
 _REPORT_EVERY_S = 20
 
 
-def required(module: str) -> str:
+def _folder(name: str) -> Path:
+    return REGISTRY if name == "registry" else MODULE
+
+
+def required(module: str, folder: Path = MODULE) -> str:
     """The version that go.mod requires of ``module``, e.g. v1.36.3."""
-    found = re.search(rf"^\s*{re.escape(module)} (v\S+)", (MODULE / "go.mod").read_text(), re.MULTILINE)
+    found = re.search(rf"^\s*{re.escape(module)} (v\S+)", (folder / "go.mod").read_text(), re.MULTILINE)
     if not found:
-        raise LabError(f"{MODULE}/go.mod does not require {module}")
+        raise LabError(f"{folder}/go.mod does not require {module}")
     return found.group(1)
 
 
@@ -40,9 +49,10 @@ def kubernetes_version() -> tuple[int, ...]:
 
 def cached(name: str) -> Path:
     """Where the built tool lies: keyed by its version and by everything that it is built from."""
-    sums = hashlib.sha256(b"".join((MODULE / file).read_bytes() for file in ("go.mod", "go.sum"))).hexdigest()[:12]
-    module = PACKAGES[name][1]
-    return cache() / "bin" / f"{module.rpartition('/')[2]}-{required(module)}-{sums}" / name
+    folder, module = _folder(name), PACKAGES[name][1]
+    sums = hashlib.sha256(b"".join((folder / file).read_bytes() for file in ("go.mod", "go.sum"))).hexdigest()[:12]
+    title = module.removesuffix("/v3").rpartition("/")[2]
+    return cache() / "bin" / f"{title}-{required(module, folder)}-{sums}" / name
 
 
 def provide(name: str) -> Path:
@@ -57,11 +67,11 @@ def provide(name: str) -> Path:
 
 
 def _build(name: str, target: Path) -> None:
-    package, module = PACKAGES[name]
+    (package, module), folder = PACKAGES[name], _folder(name)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".building-", dir=target.parent) as work:
         output = Path(work, name)
-        ldflags = f"-s -w -X k8s.io/component-base/version.gitVersion={required(module)}"
+        ldflags = f"-s -w -X k8s.io/component-base/version.gitVersion={required(module, folder)}"
         argv = [
             str(_go()),
             "build",
@@ -74,19 +84,19 @@ def _build(name: str, target: Path) -> None:
             str(output),
             package,
         ]
-        say(f"building {name} {required(module)} from source (minutes, once)")
+        say(f"building {name} {required(module, folder)} from source (minutes, once)")
         began = time.monotonic()
-        _run(argv, name, Path(work, "log"))
+        _run(argv, name, folder, Path(work, "log"))
         output.replace(target)
         say(f"built {name} in {time.monotonic() - began:.0f} s")
 
 
-def _run(argv: list[str], name: str, log: Path) -> None:
+def _run(argv: list[str], name: str, folder: Path, log: Path) -> None:
     """Build, and say now and then how far it is."""
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
     began = time.monotonic()
     with log.open("w") as output:
-        build = subprocess.Popen(argv, cwd=MODULE, env=environment, stdout=output, stderr=output)
+        build = subprocess.Popen(argv, cwd=folder, env=environment, stdout=output, stderr=output)
         try:
             while _still_runs(build):
                 compiled = sum(1 for line in log.read_text().splitlines() if not line.startswith("go: "))
@@ -97,7 +107,7 @@ def _run(argv: list[str], name: str, log: Path) -> None:
                 build.wait()
     if build.returncode:
         last = "\n".join(log.read_text().splitlines()[-15:])
-        raise LabError(f"building {name} in {MODULE} failed with exit status {build.returncode}:\n{last}")
+        raise LabError(f"building {name} in {folder} failed with exit status {build.returncode}:\n{last}")
 
 
 def _still_runs(build: subprocess.Popen[bytes]) -> bool:
