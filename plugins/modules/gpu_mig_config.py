@@ -9,12 +9,13 @@ module: gpu_mig_config
 short_description: Change the MIG configuration of nodes whose GPUs pods hold
 version_added: 0.2.0
 description:
-  - The MIG manager of the GPU Operator partitions idle GPUs only, and ends in C(failed) where a pod holds one. This module makes room for it,
-    on some nodes at a time.
+  - The MIG manager of the GPU Operator partitions idle GPUs only, and ends in C(failed) where a pod holds one. This module makes room
+    for it, on some nodes at a time.
   - Each node is cordoned, the pods that may hold a GPU are evicted through the Eviction API, then its labels are changed. Once the MIG
     manager says C(success), pods are let in again. The operator's own pods are the MIG manager's matter.
-  - A node that cannot be emptied is given back as it was, its labels unchanged, and no further node is begun. Where the MIG manager says
-    C(failed), or nothing in time, the node stays cordoned and says why in the annotation V(gpu.t9k.io/failed); the next run goes on with it.
+  - A node that cannot be emptied is given back as it was, its labels unchanged, and no further node is begun. Where the MIG manager
+    says C(failed), or nothing in time, the node stays cordoned and says why in the annotation V(gpu.t9k.io/failed); the next run goes
+    on with it.
   - What it notes on a node, and how nodes that are away are counted, is as M(t9k.gpu.k8s_node_drain) does it.
 author: t9k.gpu maintainers (@t9k)
 extends_documentation_fragment: t9k.gpu.kube
@@ -28,8 +29,8 @@ attributes:
 options:
   nodes:
     description:
-      - Node to label to value, as a dictionary; null takes a label away. A node without labels is one that a broken-off run has left, which is
-        only waited for and let in again.
+      - Node to label to value, as a dictionary; null takes a label away. A node without labels is one that a broken-off run has left,
+        which is only waited for and let in again.
     type: dict
     required: true
   force:

@@ -142,19 +142,25 @@ class Looks:
         ready only by fresh ones."""
         reader = Reader(self.api)
         workloads = read_workloads(reader, self.params["namespace"])
+        if self.params["state"] == "absent":
+            require_allowed(reader)
+            gone = readiness.remaining(ClusterState(**workloads), self.params["namespace"])
+            return readiness.Judgement(gone)
         found = self._judge(reader, workloads, self.nodes.read(reader, fresh=False))
         if not found.waiting and not self.nodes.current:
             found = self._judge(reader, workloads, self.nodes.read(reader))
         return found
 
     def _judge(self, reader: Reader, workloads: dict[str, Any], nodes: dict[str, Any]) -> readiness.Judgement:
-        if reader.denied:
-            told = "; ".join(reader.denied)
-            raise GpuError("to read the operator's objects", told, f"API server {self.api.server}", "see docs/rbac.md")
-        state = ClusterState(nodes=nodes, **workloads)
-        if self.params["state"] == "absent":
-            return readiness.Judgement(readiness.remaining(state, self.params["namespace"]))
-        return readiness.assess(state, self.expect)
+        require_allowed(reader)
+        return readiness.assess(ClusterState(nodes=nodes, **workloads), self.expect)
+
+
+def require_allowed(reader: Reader) -> None:
+    """Raise where a read was refused: what was not seen must not pass for nothing."""
+    if reader.denied:
+        where = f"API server {reader.api.server}"
+        raise GpuError("to read the operator's objects", "; ".join(reader.denied), where, "see docs/rbac.md")
 
 
 def reasons(api: kube_connect.Api, namespace: str) -> str:

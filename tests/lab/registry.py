@@ -74,7 +74,9 @@ class Registry:
 
     def ask(self, path: str) -> tuple[dict[str, str], bytes] | None:
         """GET below /v2/: the answer's headers and body; None for what it does not have."""
-        request = urllib.request.Request(f"https://{self.address}/v2/{path}", headers={"Accept": f"{INDEX}, {MANIFEST}"})
+        request = urllib.request.Request(
+            f"https://{self.address}/v2/{path}", headers={"Accept": f"{INDEX}, {MANIFEST}"}
+        )
         context = ssl.create_default_context(cafile=str(self.ca))
         try:
             with urllib.request.urlopen(request, timeout=10, context=context) as answer:

@@ -5,24 +5,20 @@ The operator is the lab's (its sources stand in its head); API server, controlle
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab.cluster import memory
 from tests.lab.cluster.api import Api
-from tests.lab.state import Lab
+from tests.slow.operator_lab import OperatorLab, operator_lab, packaged
 
-ROOT = Path(__file__).resolve().parents[2]
-NODES = {"cpu-1": "none", "gpu-jammy": "a40-x7", "gpu-bookworm": "a100-gsp"}
-SYSTEMS = {"cpu-1": "debian-12", "gpu-jammy": "ubuntu-like", "gpu-bookworm": "debian-12"}
+HOSTS = {
+    "cpu-1": ("debian-12", "none"),
+    "gpu-jammy": ("ubuntu-like", "a40-x7"),
+    "gpu-bookworm": ("debian-12", "a100-gsp"),
+}
 CRD = {"driver": {"nvidiaDriverCRD": {"enabled": True}}}
 DRA = {"gpuCluster": {"deployCR": True}, "clusterPolicy": {"deployCR": False}}
 SANDBOX = {"sandboxWorkloads": {"enabled": True}}
@@ -30,55 +26,28 @@ DEPLOY = "nvidia.com/gpu.deploy."
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    spec = tmp_path_factory.mktemp("shapes") / "lab.yml"
-    hosts = "".join(f"  - {{name: {name}, os: {SYSTEMS[name]}, gpus: {gpus}}}\n" for name, gpus in NODES.items())
-    spec.write_text(f"cluster: true\nhosts:\n{hosts}")
-    command, found = [sys.executable, "-m", "tests.lab.cluster"], Lab("shapes")
-    subprocess.run([*command, "up", "--name", found.name, "--spec", str(spec)], check=True)
-    subprocess.run([*command, "chart", "--version", "v26.7.0", "--out", str(spec.parent)], check=True)
-    (spec.parent / "hosts").write_text(
-        "\n".join(["[kube_node]", *NODES, "[all:vars]", "ansible_connection=local"]) + "\n"
-    )
-    found_path[found.name] = spec.parent
-    yield found
-    subprocess.run([*command, "down", "--name", found.name], check=True)
-
-
-found_path: dict[str, Path] = {}
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorLab]:
+    with operator_lab("shapes", HOSTS, tmp_path_factory.mktemp("shapes")) as found:
+        packaged("v26.7.0", found.folder)
+        yield found
 
 
 @pytest.fixture
-def api(lab: Lab) -> Api:
-    return Api(memory.read(lab)["ports"]["kube-apiserver"], lab.pki)
+def api(lab: OperatorLab) -> Api:
+    return lab.api
 
 
-def play(lab: Lab, **variables: Any) -> tuple[int, str]:
+def play(lab: OperatorLab, **variables: Any) -> tuple[int, str]:
     """Run the playbook; its exit status and what it says."""
-    folder = found_path[lab.name]
-    given = {
-        "gpu_kubeconfig": str(lab.kubeconfig),
-        "gpu_operator_chart": str(folder / "gpu-operator-v26.7.0.tgz"),
-        "gpu_operator_service_monitor": {"by": "none"},
-        "gpu_operator_wait_timeout": 60,
-        **variables,
-    }
-    argv = ["ansible-playbook", "-i", str(folder / "hosts"), "playbooks/gpu_operator.yml", "-e", json.dumps(given)]
-    path = f"{lab.bin}:{os.environ['PATH']}"
-    done = subprocess.run(argv, cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout + done.stderr
+    ran = lab.play(gpu_operator_chart=str(lab.folder / "gpu-operator-v26.7.0.tgz"), **variables)
+    return ran.code, ran.said
 
 
-def works(lab: Lab, **variables: Any) -> str:
-    """It does what is to be done, and the second time nothing."""
-    code, said = play(lab, **variables)
-    assert code == 0, said
-    again, more = play(lab, **variables)
-    assert again == 0 and "changed=0" in more, more
-    return said
+def works(lab: OperatorLab, **variables: Any) -> None:
+    lab.works(gpu_operator_chart=str(lab.folder / "gpu-operator-v26.7.0.tgz"), **variables)
 
 
-def gone(lab: Lab, api: Api, **variables: Any) -> None:
+def gone(lab: OperatorLab, api: Api, **variables: Any) -> None:
     code, said = play(lab, gpu_operator_state="absent", **variables)
     assert code == 0, said
     for kind in ("clusterpolicies", "gpuclusters"):
@@ -90,7 +59,7 @@ def sets(api: Api) -> list[str]:
     return [each["metadata"]["name"] for each in api.items("/apis/apps/v1/namespaces/gpu-operator/daemonsets")]
 
 
-def test_nvidia_drivers_of_two_pools_and_a_new_version(lab: Lab, api: Api) -> None:
+def test_nvidia_drivers_of_two_pools_and_a_new_version(lab: OperatorLab, api: Api) -> None:
     asked = {"gpu_operator_driver": "operator", "gpu_operator_values": CRD}
     works(lab, **asked)
     pools = [name for name in sets(api) if name.startswith("nvidia-gpu-driver-")]
@@ -108,7 +77,7 @@ def test_nvidia_drivers_of_two_pools_and_a_new_version(lab: Lab, api: Api) -> No
     gone(lab, api, **asked)
 
 
-def test_a_gpu_cluster_rendered_without_the_clusters_help(lab: Lab, api: Api) -> None:
+def test_a_gpu_cluster_rendered_without_the_clusters_help(lab: OperatorLab, api: Api) -> None:
     asked = {"gpu_operator_mode": "manifests", "gpu_operator_values": DRA}
     works(lab, **asked)
     slices = api.items("/apis/resource.k8s.io/v1/resourceslices")
@@ -117,7 +86,7 @@ def test_a_gpu_cluster_rendered_without_the_clusters_help(lab: Lab, api: Api) ->
     gone(lab, api, **asked)
 
 
-def test_a_node_for_virtual_machines_and_an_operand_that_is_off(lab: Lab, api: Api) -> None:
+def test_a_node_for_virtual_machines_and_an_operand_that_is_off(lab: OperatorLab, api: Api) -> None:
     labels = {"nvidia.com/gpu.workload.config": "vm-passthrough"}
     api.patch("/api/v1/nodes/gpu-bookworm", {"metadata": {"labels": labels}})
     api.patch("/api/v1/nodes/gpu-jammy", {"metadata": {"labels": {f"{DEPLOY}dcgm-exporter": "false"}}})
@@ -130,7 +99,7 @@ def test_a_node_for_virtual_machines_and_an_operand_that_is_off(lab: Lab, api: A
     works(lab)
 
 
-def test_a_broken_node_is_a_note_within_the_tolerance(lab: Lab, api: Api) -> None:
+def test_a_broken_node_is_a_note_within_the_tolerance(lab: OperatorLab, api: Api) -> None:
     """After the test above the operator works. The node comes back, and nothing is left to do."""
     api.patch("/api/v1/nodes/gpu-jammy", {"metadata": {"annotations": {"t9k.gpu/lab-host": "not-ready"}}})
     new = {"gpu_operator_values": {"toolkit": {"version": "v99.9.9"}}}
@@ -166,22 +135,30 @@ def bookworm(api: Api) -> tuple[bool, str | None, str | None, str | None]:
     """Cordoned; the MIG configuration; what the manager says; the GPUs on offer."""
     node = api.get("/api/v1/nodes/gpu-bookworm") or {}
     labels, offered = node["metadata"]["labels"], node["status"]["allocatable"]
-    state = (labels.get("nvidia.com/mig.config"), labels.get("nvidia.com/mig.config.state"), offered.get("nvidia.com/gpu"))
+    state = (
+        labels.get("nvidia.com/mig.config"),
+        labels.get("nvidia.com/mig.config.state"),
+        offered.get("nvidia.com/gpu"),
+    )
     return bool(node["spec"].get("unschedulable")), *state
 
 
-def test_pods_are_moved_before_their_gpus_are_partitioned(lab: Lab, api: Api) -> None:
+def test_pods_are_moved_before_their_gpus_are_partitioned(lab: OperatorLab, api: Api) -> None:
     works(lab)
     first = trainer(api)
-    mine = found_path[lab.name] / "host_vars" / "gpu-bookworm.yml"
+    mine = lab.folder / "host_vars" / "gpu-bookworm.yml"
     mine.parent.mkdir()
     mine.write_text("gpu_mig: all-1g.5gb\n")
     before = bookworm(api)
     refused, said = play(lab)
-    assert refused and f"gpu-bookworm (default/{first['metadata']['name']})" in said and "gpu_operator_interrupt" in said, said
+    assert (
+        refused and f"gpu-bookworm (default/{first['metadata']['name']})" in said and "gpu_operator_interrupt" in said
+    ), said
     budget = {"selector": {"matchLabels": {"app": "trainer"}}, "maxUnavailable": 0}
     budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
-    api.create(budgets, {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"}, "spec": budget})
+    api.create(
+        budgets, {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"}, "spec": budget}
+    )
     refused, said = play(lab, gpu_operator_interrupt=True)
     assert refused and "its PodDisruptionBudget b allows no eviction, ever" in said, said
     assert (bookworm(api), running(api)["metadata"]["uid"]) == (before, first["metadata"]["uid"])

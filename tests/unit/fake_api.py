@@ -43,7 +43,9 @@ class FakeApi:
         self.busy = self.most_busy = 0
         self.meet: threading.Barrier | None = None  # patches wait here until so many are at work at once
         self.lock = threading.Lock()
-        self.versions: list[dict[str, str]] = []  # what each list of a collection saw, by which a watch tells what is new
+        self.versions: list[
+            dict[str, str]
+        ] = []  # what each list of a collection saw, by which a watch tells what is new
         if serve:
             self._serve()
 
@@ -105,7 +107,9 @@ class FakeApi:
         version = str(len(self.versions) - 1)
         told = [("MODIFIED" if name in seen else "ADDED", text) for name, text in now.items() if seen.get(name) != text]
         told += [("DELETED", text) for name, text in seen.items() if name not in now]
-        events = [{"type": kind, "object": json.loads(text)} for kind, text in [*told, ("BOOKMARK", '{"metadata": {}}')]]
+        events = [
+            {"type": kind, "object": json.loads(text)} for kind, text in [*told, ("BOOKMARK", '{"metadata": {}}')]
+        ]
         for event in events:
             event["object"]["metadata"]["resourceVersion"] = version
         return b"".join(json.dumps(event).encode() + b"\n" for event in events)

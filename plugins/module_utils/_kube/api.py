@@ -93,21 +93,6 @@ class Api:
                 return None
             raise
 
-    def list(
-        self,
-        path: str,
-        query: dict[str, Any] | None = None,
-        limit: int | None = None,
-        metadata_only: bool = False,
-        each: Callable[[Any], dict[str, Any]] | None = None,
-    ) -> list[dict[str, Any]]:
-        """Return all objects below ``path``: one request, or pages of ``limit``.
-
-        ``metadata_only`` leaves spec and status with the server; a node's status is most of its size. ``each`` returns what to keep of
-        an object, so that no more than a page of them is in memory as they came.
-        """
-        return self.snapshot(path, query, limit, metadata_only, each)[0]
-
     def snapshot(
         self,
         path: str,
@@ -116,7 +101,7 @@ class Api:
         metadata_only: bool = False,
         each: Callable[[Any], dict[str, Any]] | None = None,
     ) -> tuple[list[dict[str, Any]], str]:
-        """Return the same, and the version as of which it is so; all pages are of one version."""
+        """Return what ``list`` returns, and the version as of which it is so; all pages are of one version."""
         accept = _METADATA.format("PartialObjectMetadataList") if metadata_only else "application/json"
         items: list[dict[str, Any]] = []
         asked = {**(query or {}), **({"limit": limit} if limit else {})}
@@ -140,6 +125,21 @@ class Api:
         target = f"{path}?{urlencode(query)}"
         answer = self._answer("GET", target, None, {"Accept": "application/json"}, self._retry.attempts)
         return [json.loads(line) for line in answer.splitlines() if line]
+
+    def list(
+        self,
+        path: str,
+        query: dict[str, Any] | None = None,
+        limit: int | None = None,
+        metadata_only: bool = False,
+        each: Callable[[Any], dict[str, Any]] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return all objects below ``path``: one request, or pages of ``limit``.
+
+        ``metadata_only`` leaves spec and status with the server; a node's status is most of its size. ``each`` returns what to keep of
+        an object, so that no more than a page of them is in memory as they came.
+        """
+        return self.snapshot(path, query, limit, metadata_only, each)[0]
 
     def merge_patch(self, path: str, body: dict[str, Any], metadata_only: bool = False) -> Any:
         """Change the fields in ``body``. With a ``resourceVersion`` in it, only the object as it was read: a conflict is then

@@ -24,7 +24,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.shapes import dr
 from ansible_collections.t9k.gpu.plugins.module_utils._sharing.documents import CONFIG_LABEL, MIG_LABEL
 
 if TYPE_CHECKING:
-    from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object
+    from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState
     from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
     from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 

@@ -91,7 +91,9 @@ def partition_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
         before = _present(state, changes)
         reason = f"GPUs of {len(changes)} nodes are to be partitioned anew"
         felt = of_partitions(state, changes)
-        yield Step("partition", reason, felt.sentence, {"nodes": changes, "before": before, "after": changes, **felt.data})
+        yield Step(
+            "partition", reason, felt.sentence, {"nodes": changes, "before": before, "after": changes, **felt.data}
+        )
 
 
 def _with_drain(state: ClusterState, wanted: Wanted) -> dict[str, dict[str, str | None]]:

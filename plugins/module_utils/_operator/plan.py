@@ -16,7 +16,12 @@ from ansible_collections.t9k.gpu.plugins.module_utils._operator.disturbance impo
 )
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.left_out import few
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.node_readiness import DISABLED
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import label_steps, object_steps, partition_steps, records
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.owned import (
+    label_steps,
+    object_steps,
+    partition_steps,
+    records,
+)
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.release import chart_steps
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
     CRD_VERSION,

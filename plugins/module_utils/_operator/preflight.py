@@ -135,7 +135,9 @@ def _partitions(state: ClusterState, wanted: Wanted) -> Iterable[str]:
     whole = [name for name in asked if labels(state.nodes[name]).get("nvidia.com/mig.capable") == "false"]
     if whole and wanted.present:
         step = "take gpu_mig away from these hosts"
-        yield str(GpuError(f"partitions on {few(whole)}", "GPUs that have no MIG", "label nvidia.com/mig.capable", step))
+        yield str(
+            GpuError(f"partitions on {few(whole)}", "GPUs that have no MIG", "label nvidia.com/mig.capable", step)
+        )
 
 
 def faults(state: ClusterState, wanted: Wanted, now: datetime.datetime) -> tuple[str, ...]:

@@ -14,7 +14,14 @@ from typing import Any, Callable
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.connect import Api
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.fault import ApiFault
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.reading import NODES, PAGE, Object, Reader, by_name, needed
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.reading import (
+    NODES,
+    PAGE,
+    Object,
+    Reader,
+    by_name,
+    needed,
+)
 
 #: How often the nodes are listed anew where they may not be watched.
 EVERY_S = 10.0

@@ -82,18 +82,23 @@ def daemonset(operand: Operand, policy: Mapping[str, Any], namespace: str, pendi
     return {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata, "spec": body}
 
 
-def _metadata(name: str, namespace: str, policy: Mapping[str, Any]) -> dict[str, Any]:
-    owner = {
+def owner(policy: Mapping[str, Any]) -> dict[str, Any]:
+    """What the operator writes on all that it makes, cluster-wide or not, so that it goes with the policy (NVIDIA/gpu-operator,
+    controllers/object_controls.go, SetControllerReference)."""
+    return {
         "apiVersion": policy["apiVersion"],
         "kind": policy["kind"],
         "name": policy["metadata"]["name"],
         "uid": policy["metadata"]["uid"],
         "controller": True,
     }
+
+
+def _metadata(name: str, namespace: str, policy: Mapping[str, Any]) -> dict[str, Any]:
     # The policy's labels are on every DaemonSet (NVIDIA/gpu-operator, controllers/object_controls.go, func DaemonSet).
     given = policy.get("spec", {}).get("daemonsets", {}).get("labels") or {}
     labels = {"app": name, "app.kubernetes.io/managed-by": "gpu-operator", **given}
-    return {"name": name, "namespace": namespace, "labels": labels, "ownerReferences": [owner]}
+    return {"name": name, "namespace": namespace, "labels": labels, "ownerReferences": [owner(policy)]}
 
 
 def exporter_service(policy: Mapping[str, Any], namespace: str, name: str = "nvidia-dcgm-exporter") -> dict[str, Any]:

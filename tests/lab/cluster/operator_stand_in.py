@@ -188,7 +188,8 @@ class StandIn:
 
     def _companions(self, view: View) -> None:
         """The RuntimeClass, the exporter's Service and the operator's own ServiceMonitor."""
-        runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}}
+        owned = {"name": "nvidia", "ownerReferences": [operands.owner(view.policy)]}
+        runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": owned}
         self._once("/apis/node.k8s.io/v1/runtimeclasses", {**runtime, "handler": "nvidia"})
         if "nvidia-dcgm-exporter" in view.daemonsets:
             service = operands.exporter_service(view.policy, view.namespace)
@@ -283,7 +284,9 @@ class StandIn:
             done = state if known is None and state == "success" else ""  # what a former run of this process has seen
             known = self.mig[node] = Partition(config, now, done)
         if not known.end and now >= known.since + MIG_LOOKS_S + MIG_TAKES_S:
-            works = gpu_node.mig_instances(config) is not None and not view.faults.get("mig-fails") and not self._held(node)
+            works = (
+                gpu_node.mig_instances(config) is not None and not view.faults.get("mig-fails") and not self._held(node)
+            )
             known.end = "success" if works else "failed"
         if known.end:
             return {gpu_node.MIG_STATE: known.end}

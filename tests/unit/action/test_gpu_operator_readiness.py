@@ -25,7 +25,14 @@ def play(
         left = missing[min(len(asked), len(missing)) - 1]
         waiting = [{"kind": "DaemonSet", "name": "x", "missing": left}] if left else []
         failed = {"failed": True} if left and module_args["fail_on_timeout"] else {}
-        return {"ready": not left, "waiting": waiting, "summary": [str(left)], "waited_s": 0, "listed_s": listed_s, **failed}
+        return {
+            "ready": not left,
+            "waiting": waiting,
+            "summary": [str(left)],
+            "waited_s": 0,
+            "listed_s": listed_s,
+            **failed,
+        }
 
     task = MagicMock(args=arguments, async_val=0)
     action = subject.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())

@@ -28,10 +28,16 @@ class Managed(FakeCluster):
     def write(self, name: str, body: dict[str, Any], manager: str) -> Answer:
         answer = super().write(name, body, manager)
         if answer[0] == 200 and CONFIG in (body["metadata"].get("labels") or {}) and self.says:
-            held = [p for p in self.objects.values() if p.get("kind") == "Pod" and p["spec"]["nodeName"] == name and uses_gpu(p)]
+            held = [
+                p
+                for p in self.objects.values()
+                if p.get("kind") == "Pod" and p["spec"]["nodeName"] == name and uses_gpu(p)
+            ]
             free = self.node(name)["spec"].get("unschedulable") and self.labels(name)[PLUGIN] == "true" and not held
             offers = {"allocatable": {"nvidia.com/gpu": "0", "nvidia.com/mig-1g.5gb": "14"}}
-            super().write(name, {"metadata": {"labels": {STATE: self.says if free else "failed"}}, "status": offers}, "mig")
+            super().write(
+                name, {"metadata": {"labels": {STATE: self.says if free else "failed"}}, "status": offers}, "mig"
+            )
         return answer
 
 

@@ -80,7 +80,11 @@ def test_partitioning_gpus_that_pods_hold_wants_consent_and_then_a_drain(play: A
     asked = {"node_mig": {"gpu-1": "all-1g.5gb"}, "nodes": ["gpu-1"]}
     message = play(**asked)["msg"]
     assert "1 fault; nothing was changed" in message
-    assert "GPU pods are evicted" in message and "gpu-1 (default/job)" in message and "gpu_operator_interrupt: true" in message
+    assert (
+        "GPU pods are evicted" in message
+        and "gpu-1 (default/job)" in message
+        and "gpu_operator_interrupt: true" in message
+    )
     assert any(path.startswith("/api/v1/pods?fieldSelector=spec.nodeName%3Dgpu-1") for _m, path, _b in fake.log)
     steps = {step["name"]: step["data"] for step in play(**asked, interrupt=True)["steps"]}
     assert steps["partition"]["nodes"] == {"gpu-1": {"nvidia.com/mig.config": "all-1g.5gb"}}

@@ -134,8 +134,16 @@ def until(monkeypatch: pytest.MonkeyPatch, number: int, then: Callable[[], Any])
 
 
 CHANGES = [
-    ("a node offers its GPUs", lambda: cluster.node("gpu-1", 2, {}), lambda fake: fake.put(NODES, cluster.node("gpu-1", 2))),
-    ("a node that had no GPUs goes", lambda: cluster.node("gpu-3", 2, {}), lambda fake: fake.objects.pop(f"{NODES}/gpu-3")),
+    (
+        "a node offers its GPUs",
+        lambda: cluster.node("gpu-1", 2, {}),
+        lambda fake: fake.put(NODES, cluster.node("gpu-1", 2)),
+    ),
+    (
+        "a node that had no GPUs goes",
+        lambda: cluster.node("gpu-3", 2, {}),
+        lambda fake: fake.objects.pop(f"{NODES}/gpu-3"),
+    ),
 ]
 
 

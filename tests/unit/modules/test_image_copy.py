@@ -66,7 +66,10 @@ def test_check_then_copy_then_again(skopeo: Skopeo, changed: bool, copies: int) 
 
 FAULTS: list[tuple[Skopeo, str]] = [
     (Skopeo(missing=True), "apt-get install skopeo"),
-    (Skopeo(breaks="unauthorized: authentication required"), "Found: unauthorized: authentication required (skopeo copy"),
+    (
+        Skopeo(breaks="unauthorized: authentication required"),
+        "Found: unauthorized: authentication required (skopeo copy",
+    ),
     (Skopeo(makes='{"one": "platform"}'), "what changes images on their way"),
 ]
 

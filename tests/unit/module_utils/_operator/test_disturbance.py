@@ -102,12 +102,18 @@ PARTITIONS: list[tuple[str, dict[str, tuple[str, ...]], list[str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("holders", "names", "told"), [row[1:] for row in PARTITIONS], ids=[row[0] for row in PARTITIONS])
+@pytest.mark.parametrize(
+    ("holders", "names", "told"), [row[1:] for row in PARTITIONS], ids=[row[0] for row in PARTITIONS]
+)
 def test_only_nodes_whose_gpus_pods_hold_are_emptied(
     holders: dict[str, tuple[str, ...]], names: list[str], told: str
 ) -> None:
     wanted = cluster.wanted(node_mig={"gpu-1": "all-1g.5gb", "gpu-2": "all-1g.5gb"})
-    steps = [each for each in operator_plan.plan(replace(cluster.finished(), holders=holders), wanted) if "record" not in each.name]
+    steps = [
+        each
+        for each in operator_plan.plan(replace(cluster.finished(), holders=holders), wanted)
+        if "record" not in each.name
+    ]
     assert [step.name for step in steps] == names
     assert told in steps[0].disturbs
     assert [bool(step.data.get("interrupts")) for step in steps] == [name == "partition" for name in names]

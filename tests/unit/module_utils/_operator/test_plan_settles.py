@@ -181,7 +181,9 @@ def let_pods_hold_gpus(state: ClusterState) -> ClusterState:
 def break_off_a_partitioning(state: ClusterState) -> ClusterState:
     note = {ANNOTATION: Mark(Holder("u", "m", 0, 0), REASON, 0, 0).text()}
     node = state.nodes["gpu-2"]
-    return replace(state, nodes={**state.nodes, "gpu-2": {**node, "metadata": {**node["metadata"], "annotations": note}}})
+    return replace(
+        state, nodes={**state.nodes, "gpu-2": {**node, "metadata": {**node["metadata"], "annotations": note}}}
+    )
 
 
 #: What another hand does to a cluster between two runs.
