@@ -105,6 +105,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import budget, claim, holder, session
+from ansible_collections.t9k.gpu.plugins.module_utils._drain import node as drain_node
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.claim import Request
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.partition import (
     REASON,
@@ -138,7 +139,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def at_once(api: kube_connect.Api, params: dict[str, Any]) -> int:
     """Return how many nodes are worth beginning at a time; who is away beside them is counted node by node."""
-    nodes = budget.gpu_nodes(api.list("/api/v1/nodes", limit=500), {*params["known_gpu_nodes"], *params["nodes"]})
+    listed = api.list("/api/v1/nodes", limit=drain_node.PAGE, each=drain_node.counted)
+    nodes = budget.gpu_nodes(listed, {*params["known_gpu_nodes"], *params["nodes"]})
     return min(MOST, budget.limit(params["max_unavailable"], len(nodes)))
 
 

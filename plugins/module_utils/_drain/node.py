@@ -7,8 +7,39 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import PREFIX
+
 #: A Node as the API server gives it.
 Node = Any
+
+
+#: Nodes a request.
+PAGE = 500
+
+
+def counted(node: Node) -> Node:
+    """Return what counting looks at of a node, whose images and managed fields are most of its 20 KiB: of thousands listed, only this is
+    kept. Every manager stays, since none at all means that nobody tells who cordoned it."""
+    metadata, status = node["metadata"], node.get("status") or {}
+    setters = [{**each, "fieldsV1": {"f:spec": _cordon_of(each)}} for each in metadata.get("managedFields") or []]
+    ours = {key: text for key, text in annotations_of(node).items() if key.startswith(PREFIX)}
+    resources = {part: _nvidia(status.get(part) or {}) for part in ("capacity", "allocatable")}
+    ready_only = [each for each in status.get("conditions") or [] if each.get("type") == "Ready"]
+    kept = {key: metadata[key] for key in ("name", "labels", "resourceVersion") if key in metadata}
+    return {
+        "metadata": {**kept, "annotations": ours, "managedFields": setters},
+        "spec": {"unschedulable": cordoned(node)},
+        "status": {**resources, "conditions": ready_only},
+    }
+
+
+def _cordon_of(manager: Mapping[str, Any]) -> dict[str, Any]:
+    spec = (manager.get("fieldsV1") or {}).get("f:spec") or {}
+    return {key: {} for key in spec if key == "f:unschedulable"}
+
+
+def _nvidia(resources: Mapping[str, str]) -> dict[str, str]:
+    return {name: count for name, count in resources.items() if name.startswith("nvidia.com/")}
 
 
 def cordoned(node: Node) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import budget
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import holder as drain_holder
+from ansible_collections.t9k.gpu.plugins.module_utils._drain import node as drain_node
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.budget import Count, Entry
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.claim import Request, resumable
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.deadline import Deadline
@@ -63,7 +64,7 @@ def reserve(api: Api, request: Request, rules: Rules, deadline: Deadline) -> boo
     """
     while rules.max_unavailable:
         ledger = _ledger(api, rules)
-        nodes = api.list("/api/v1/nodes")
+        nodes = api.list("/api/v1/nodes", limit=drain_node.PAGE, each=drain_node.counted)
         _require_begun(nodes, request, rules)
         entries, gpu_nodes = budget.entries(ledger), budget.gpu_nodes(nodes, {*rules.known, request.name})
         _require_free(entries.get(request.name), request)

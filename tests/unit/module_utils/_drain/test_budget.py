@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import budget
+from ansible_collections.t9k.gpu.plugins.module_utils._drain import node as drain_node
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.budget import Entry
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.holder import Holder
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
@@ -51,6 +52,18 @@ def test_limit_that_makes_no_sense_is_refused(share: str) -> None:
 )
 def test_gpu_nodes(found: dict[str, Any], counts: bool) -> None:
     assert bool(budget.gpu_nodes([found], {"known"})) is counts
+    assert bool(budget.gpu_nodes([drain_node.counted(found)], {"known"})) is counts
+
+
+@pytest.mark.parametrize("away", ["", "cordoned", "silent"])
+def test_what_is_kept_of_a_large_node_counts_as_the_whole(away: str) -> None:
+    found = node("a", GPU, away)
+    found["metadata"]["annotations"] = {budget.FAILED: budget.failure("why"), "other": "x" * 4000}
+    found["status"]["images"] = [{"names": ["r/i@sha256:" + "0" * 64]}] * 50
+    kept = drain_node.counted(found)
+    for judge in (budget.away, lambda each: budget.failed_since([each], 0)):
+        assert judge(kept) == judge(found)
+    assert len(json.dumps(kept)) < 600
 
 
 def count(*nodes: dict[str, Any], ledger: dict[str, Entry] | None = None, share: str = "2") -> budget.Count:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.t9k.gpu.plugins.module_utils._drain import mark
+from ansible_collections.t9k.gpu.plugins.module_utils._drain import node as drain_node
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.holder import Holder
 
 MARK = mark.Mark(
@@ -43,3 +44,4 @@ def test_what_we_did_not_write_is_no_mark(text: str | None) -> None:
 )
 def test_cordon_is_ours(found: dict[str, Any], ours: bool) -> None:
     assert mark.cordon_is_ours(found) is ours
+    assert mark.cordon_is_ours(drain_node.counted(found)) is ours
