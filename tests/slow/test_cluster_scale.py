@@ -1,7 +1,7 @@
-"""Five thousand nodes as large as real ones: what an unchanged run and labels on all of them cost. About five minutes.
+"""Five thousand nodes as large as real ones: what an unchanged run, waiting, and labels on all of them cost. About five minutes.
 
-Seconds depend on the machine, so the test prints them and fails only beyond twice of the figures below; memory and the number of
-requests do not.
+Seconds depend on what else the machine does, so they are printed; what is held to the limits below is the processor time of
+ansible-playbook and all that it starts, its memory, and the number of requests.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.lab.cluster.api import Api
 from tests.lab.state import Lab
 
 ROOT = Path(__file__).resolve().parents[2]
-COUNT, THREADS = 5000, 8
+COUNT, THREADS, SAMPLE = 5000, 8, 25
 READ_S, LABEL_S, MOST_MIB = 6.0, 12.0, 300
 PCI = {"feature.node.kubernetes.io/pci-10de.present": "true"}
 
@@ -96,43 +97,98 @@ def environment(lab: Lab) -> dict[str, str]:
     return {**os.environ, "PATH": f"{lab.bin}:{os.environ['PATH']}"}
 
 
-def measured(argv: list[str], **more: Any) -> tuple[float, int, str]:
-    """Seconds, the largest process in MiB, and what it says; in a process of its own, since the maximum never falls."""
+@dataclass(frozen=True)
+class Measured:
+    """Seconds by the clock and of the processors, the largest process in MiB, and what it says."""
+
+    clock_s: float
+    processor_s: float
+    mib: int
+    said: str
+
+    def __str__(self) -> str:
+        return f"{self.clock_s:.1f} s ({self.processor_s:.1f} s of processors), {self.mib} MiB"
+
+
+def measured(argv: list[str], **more: Any) -> Measured:
+    """Run it in a process of its own, since the maximum of memory never falls."""
     code = """
 import json, resource, subprocess, sys, time
 began = time.monotonic()
 done = subprocess.run(json.loads(sys.argv[1]), capture_output=True, text=True)
-most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-print(json.dumps([time.monotonic() - began, most, done.returncode, done.stdout + done.stderr]))
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+spent = [time.monotonic() - began, used.ru_utime + used.ru_stime, used.ru_maxrss // 1024]
+print(json.dumps([*spent, done.returncode, done.stdout + done.stderr]))
 """
     done = subprocess.run(
         [sys.executable, "-c", code, json.dumps(argv)], capture_output=True, text=True, check=True, **more
     )
-    seconds, mib, status, said = json.loads(done.stdout)
+    clock_s, processor_s, mib, status, said = json.loads(done.stdout)
     assert status == 0, said
-    return seconds, mib, said
+    return Measured(clock_s, processor_s, mib, said)
+
+
+def asked(lab: Lab, place: int) -> list[tuple[str, str]]:
+    """Verb and address of what this collection has asked since."""
+    lines = (lab.folder / "audit.log").read_bytes()[place:].decode().splitlines()
+    events = [event for event in map(json.loads, lines) if event["stage"] == "ResponseComplete"]
+    return [(event["verb"], event["requestURI"]) for event in events if event["userAgent"] == "t9k.gpu"]
+
+
+def alone(folder: Path, name: str, **options: Any) -> list[str]:
+    """A play of one module."""
+    play = {"hosts": "localhost", "gather_facts": False, "connection": "local", "tasks": [{f"t9k.gpu.{name}": options}]}
+    (folder / f"{name}.yml").write_text(json.dumps([play]))
+    return ["ansible-playbook", "-v", "-i", "localhost,", str(folder / f"{name}.yml")]
 
 
 def test_an_unchanged_run(lab: tuple[Lab, Path]) -> None:
     found, folder = lab
-    before = (found.folder / "audit.log").stat().st_size
-    seconds, mib, said = measured(playbook(found, folder), cwd=ROOT, env=environment(found))
-    assert "changed=0" in said
-    events = [json.loads(line) for line in (found.folder / "audit.log").read_bytes()[before:].decode().splitlines()]
-    asked = [event for event in events if event["userAgent"] == "t9k.gpu" and event["stage"] == "ResponseComplete"]
-    print(f"\nunchanged run, {COUNT} nodes: {seconds:.1f} s, {mib} MiB, {len(asked)} requests")
-    assert {event["verb"] for event in asked} <= {"get", "list"} and len(asked) <= 25
-    assert mib <= MOST_MIB and seconds <= 2 * READ_S
+    place = (found.folder / "audit.log").stat().st_size
+    ran = measured(playbook(found, folder), cwd=ROOT, env=environment(found))
+    assert "changed=0" in ran.said
+    requests = asked(found, place)
+    print(f"\nunchanged run, {COUNT} nodes: {ran}, {len(requests)} requests")
+    assert {verb for verb, _address in requests} <= {"get", "list"} and len(requests) <= 25
+    assert ran.mib <= MOST_MIB and ran.processor_s <= READ_S
+
+
+def test_waiting_lists_the_nodes_once_a_slice_and_then_watches(lab: tuple[Lab, Path]) -> None:
+    found, folder = lab
+    options = {"kubeconfig": str(found.kubeconfig), "timeout": 25, "fail_on_timeout": False}
+    never = {"nfd": False, "sharing": {large(1)["metadata"]["name"]: "common"}}
+    place = (found.folder / "audit.log").stat().st_size
+    ran = measured(alone(folder, "gpu_operator_readiness", expect=never, **options), cwd=ROOT)
+    of_nodes = [(verb, address) for verb, address in asked(found, place) if address.startswith("/api/v1/nodes")]
+    lists, watches = ([verb for verb, _address in of_nodes].count(each) for each in ("list", "watch"))
+    print(f"\nwaiting for a node among {COUNT}: {ran}, {lists} pages of nodes, {watches} watches")
+    assert watches >= 4 and lists <= 3 * COUNT // 500
+    assert ran.mib <= MOST_MIB
 
 
 def test_labels_on_all(lab: tuple[Lab, Path]) -> None:
     found, folder = lab
     wanted = {each["metadata"]["name"]: {"example.org/pool": "a"} for each in map(large, range(COUNT))}
-    (folder / "labels.yml").write_text(
-        json.dumps([{"hosts": "localhost", "gather_facts": False, "connection": "local", "tasks": [
-            {"t9k.gpu.k8s_node_labels": {"kubeconfig": str(found.kubeconfig), "nodes": wanted}}]}])
-    )  # fmt: skip
+    argv = alone(folder, "k8s_node_labels", kubeconfig=str(found.kubeconfig), nodes=wanted)
     for word, most in (("changed=1", LABEL_S), ("changed=0", READ_S)):
-        seconds, mib, said = measured(["ansible-playbook", "-i", "localhost,", str(folder / "labels.yml")], cwd=ROOT)
-        print(f"\nlabels on {COUNT} nodes, {word}: {seconds:.1f} s, {mib} MiB")
-        assert word in said and seconds <= 2 * most
+        ran = measured(argv, cwd=ROOT)
+        print(f"\nlabels on {COUNT} nodes, {word}: {ran}")
+        assert word in ran.said and ran.processor_s <= most
+    others(found, folder, list(wanted))
+
+
+def others(lab: Lab, folder: Path, names: list[str]) -> None:
+    """The same by other means, on a sample: a kubectl a node, and a loop of kubernetes.core.k8s."""
+    some, given = names[:SAMPLE], {"KUBECONFIG": str(lab.kubeconfig)}
+    began = time.monotonic()
+    for name in some:
+        argv = ["kubectl", "label", "node", name, "example.org/pool=b", "--overwrite"]
+        subprocess.run(argv, env={**environment(lab), **given}, capture_output=True, check=True)
+    spent = time.monotonic() - began
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "{{ item }}", "labels": {"example.org/pool": "c"}}}
+    task = {"kubernetes.core.k8s": {"kubeconfig": str(lab.kubeconfig), "definition": node}, "loop": some}
+    play = {"hosts": "localhost", "gather_facts": False, "connection": "local", "tasks": [task]}
+    (folder / "loop.yml").write_text(json.dumps([play]))
+    loop = measured(["ansible-playbook", "-i", "localhost,", str(folder / "loop.yml")], cwd=ROOT)
+    scale = COUNT / SAMPLE
+    print(f"\nby kubectl {spent * scale:.0f} s, by a loop {loop.clock_s * scale:.0f} s ({SAMPLE} nodes, scaled)")
