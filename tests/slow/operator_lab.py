@@ -20,17 +20,19 @@ from tests.lab.state import Lab
 ROOT = Path(__file__).resolve().parents[2]
 #: Written by the control plane itself all the time, or derived from what is compared.
 _NOISE = {"events", "leases", "pods", "replicasets", "controllerrevisions", "endpoints", "endpointslices", "nodes"}
+_READS = ("get", "list", "watch")
 _VOLATILE = {"managedFields", "resourceVersion", "generation", "creationTimestamp"}
 
 
 @dataclass(frozen=True)
 class Ran:
-    """One run of the playbook. ``requests``: those of everybody but the lab's own processes."""
+    """One run of the playbook. ``requests``, and ``writes`` among them: those of everybody but the lab's own processes."""
 
     code: int
     said: str
     seconds: float
     requests: int
+    writes: int
 
     @property
     def refused(self) -> bool:
@@ -69,7 +71,10 @@ class OperatorLab:
         place, began = audit.mark(self.lab), time.monotonic()
         done = subprocess.run(argv, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
         spent, asked = time.monotonic() - began, audit.since(self.lab, place)
-        return Ran(done.returncode, done.stdout + done.stderr, spent, sum(asked.values()))
+        writes = [each for each in asked if each.verb not in _READS and "accessreviews" not in each.resource]
+        return Ran(
+            done.returncode, done.stdout + done.stderr, spent, sum(asked.values()), sum(asked[each] for each in writes)
+        )
 
     def works(self, **variables: Any) -> tuple[Ran, Ran]:
         """It does what is to be done, and the second time nothing."""
