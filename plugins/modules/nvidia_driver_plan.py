@@ -335,6 +335,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run, runner
+from ansible_collections.t9k.gpu.plugins.module_utils._debian import login
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import result as driver_result
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import state as driver_state
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.support import Support
@@ -382,6 +383,8 @@ def wait(run: Run, params: dict[str, Any]) -> dict[str, Any] | None:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    source = module.params["source"] or {}
+    login.hide(module, [*(source.get("uris") or []), source.get("signed_by") or ""])
     try:
         plan = wait(runner(module), module.params)
     except GpuError as error:  # what is not even to be read, such as dpkg's database

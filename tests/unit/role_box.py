@@ -23,7 +23,8 @@ import yaml
 ROLE = Path(__file__).resolve().parents[2] / "roles/driver"
 PLAYED = (
     *("t9k.gpu.nvidia_driver_plan", "t9k.gpu.nvidia_boot_check", "t9k.gpu.nvidia_cuda_check", "t9k.gpu.nvidia_busy_check"),
-    *("t9k.gpu.apt_hold", "t9k.gpu.apt_keep", "t9k.gpu.modprobe_gsp", "t9k.gpu.systemd_unit_patch", "t9k.gpu.k8s_node_drain"),
+    *("t9k.gpu.apt_hold", "t9k.gpu.apt_keep", "t9k.gpu.apt_login"),
+    *("t9k.gpu.modprobe_gsp", "t9k.gpu.systemd_unit_patch", "t9k.gpu.k8s_node_drain"),
     "t9k.gpu.nvidia_driver_history",
     *("ansible.builtin.command", "ansible.builtin.apt", "ansible.builtin.deb822_repository", "ansible.builtin.reboot"),
     "ansible.builtin.systemd_service",

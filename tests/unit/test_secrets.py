@@ -1,12 +1,15 @@
 """A secret that the inventory holds is in nothing that a run shows: plans, diffs, messages, the fleet table, the report.
 
-What a run shows with ``-v`` and more is told in SECURITY.md.
+However much a run tells: the last tests are runs of ansible with ``-vvv``.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +17,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.testing import patch_module_args
 from node_builder import bare_node, package_plan
 from operator_cluster import finished, params
 
@@ -22,8 +27,9 @@ from ansible_collections.t9k.gpu.plugins.filter.driver_nodes import driver_nodes
 from ansible_collections.t9k.gpu.plugins.filter.gpu_summary import gpu_summary
 from ansible_collections.t9k.gpu.plugins.filter.plan_lines import plan_lines
 from ansible_collections.t9k.gpu.plugins.filter.run_lines import run_lines
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.login import entries, shown
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.preview import stanza
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, shown
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import plan as driver_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.files import SOURCES
 from ansible_collections.t9k.gpu.plugins.module_utils._driver.plan import Target
@@ -32,7 +38,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import plan as operator_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted as Operator
 from ansible_collections.t9k.gpu.plugins.module_utils._report.model import build
-from ansible_collections.t9k.gpu.plugins.modules import gpu_operator_plan
+from ansible_collections.t9k.gpu.plugins.modules import gpu_operator_plan, nvidia_driver_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "hunter2-p@zq9x"
@@ -43,7 +49,7 @@ def test_the_password_of_a_mirror() -> None:
     target = Target("535.1", "proprietary", package_plan("535.1"), sources={SOURCES: ENTRY})
     steps = driver_plan.plan(bare_node(), Driver(drain="never"), target)
     assert "sources" in [step.name for step in steps]
-    lines = [{"name": step.name, "reason": step.reason, "disturbs": step.disturbs} for step in steps]
+    lines = [step.to_dict() for step in steps]
     plan = {"has_gpu": True, "steps": lines, "faults": [], "node": {"driver": {}, "gpus": []}}
     host = {"inventory_hostname": "a", "__driver_plan": plan, "__driver_applied": plan}
     nodes = driver_nodes([host])
@@ -52,7 +58,7 @@ def test_the_password_of_a_mirror() -> None:
         *run_lines([host]),
         gpu_summary(nodes),
         render(build(nodes, "t", "now")),
-        json.dumps(nodes),
+        json.dumps([nodes, plan]),
     ]
     assert "mirror.internal" in "".join(told)
     assert not leaks(told)
@@ -119,6 +125,72 @@ def hides_its_password(task: dict[str, Any]) -> bool:
         for name in task
         if name.startswith("t9k.gpu.")
     )
+
+
+def test_what_the_plan_returns_and_logs_of_a_mirror(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The journal of a node has the arguments of every module; and what is no password stays to be read."""
+    logged: list[str] = []
+    monkeypatch.setattr("ansible.module_utils.basic.has_journal", False)
+    monkeypatch.setattr(AnsibleModule, "_log_to_syslog", lambda _module, text: logged.append(text))
+    wanted: dict[str, Any] = {"supported_os": {}, "source": {"kind": "mirror", "suites": ["jammy"]}}
+    wanted["source"]["uris"] = [*ENTRY.uris, "https://plain.internal/"]
+    said = {
+        **nvidia_driver_plan.driver_result.NOTHING,
+        "steps": [],
+        "said": f"{ENTRY.uris[0]} and https://plain.internal/",
+    }
+    monkeypatch.setattr(nvidia_driver_plan, "wait", lambda _run, _params: {**said, "diff": []})
+    with patch_module_args(wanted), pytest.raises(SystemExit):
+        nvidia_driver_plan.main()
+    told = capsys.readouterr().out
+    assert "https://********mirror.internal/ubuntu and https://plain.internal/" in told
+    assert logged and not leaks([told, *logged])
+
+
+PLAY = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - t9k.gpu.nvidia_driver_plan: {source: "{{ mirror }}", supported_os: {}}
+    - t9k.gpu.apt_login: {path: "{{ place }}/auth.conf", addresses: ["https://mirror.internal/ubuntu"], logins: "{{ mirror.uris }}"}
+    - ansible.builtin.include_role: {name: t9k.gpu.driver, tasks_from: plan}
+      vars: {driver_environment: "{{ proxies }}"}
+"""
+
+
+def test_a_run_that_tells_everything(tmp_path: Path) -> None:
+    """The password reaches apt's file and nothing else; one for a proxy is refused before Ansible makes an argument of it."""
+    secret = SECRET.replace("@", "%40")
+    uris = [f"https://gpu:{secret}@mirror.internal/ubuntu"]
+    variables = {
+        "place": str(tmp_path),
+        "mirror": {"kind": "mirror", "uris": uris, "suites": ["jammy"]},
+        "proxies": {"https_proxy": f"http://gpu:{secret}@proxy.internal:3128", "no_proxy": "localhost"},
+        "ansible_python_interpreter": sys.executable,
+        "ansible_remote_tmp": str(tmp_path),
+    }
+    (tmp_path / "play.yml").write_text(PLAY)
+    (tmp_path / "variables.json").write_text(json.dumps(variables))
+    ansible = [
+        str(Path(sys.executable).parent / "ansible-playbook"),
+        "-i",
+        "localhost,",
+        "-c",
+        "local",
+        "-vvvv",
+        "--diff",
+    ]
+    argv = [*ansible, "play.yml", "-e", "@variables.json"]
+    done = subprocess.run(
+        argv, cwd=tmp_path, env={**os.environ, "ANSIBLE_NOCOLOR": "1"}, capture_output=True, text=True, check=False
+    )
+    told = done.stdout + done.stderr
+    assert (tmp_path / "auth.conf").read_text() == entries(uris), told
+    assert "Wanted: driver_environment without names and passwords" in told and "(https_proxy)" in told
+    assert "https://********mirror.internal/ubuntu" in told
+    assert secret not in told and not leaks([told])
 
 
 def leaks(told: list[str]) -> list[str]:

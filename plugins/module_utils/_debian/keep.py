@@ -13,11 +13,13 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
+from ansible_collections.t9k.gpu.plugins.module_utils._debian import login
 from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text, under
 
 CACHE = "/var/cache/apt/archives"
@@ -116,7 +118,12 @@ def _fetch(run: Run, offer: Offer | None, target: Path) -> None:
     target.unlink(missing_ok=True)
     if offer is None:
         return
-    run([_HELPER, "download-file", offer.uri, str(target), f"{offer.kind}:{offer.digest}"], timeout_s=_TIMEOUT_S)
+    with tempfile.TemporaryDirectory(prefix="t9k-gpu-auth-") as folder:  # mode 0700: arguments are for everybody to see
+        place = offer.uri.rpartition("/")[0]
+        (Path(folder) / "archive.conf").write_text(login.entries([place]), encoding="utf-8")
+        options = ["-o", f"Dir::Etc::netrcparts={folder}"] if login.has_login(offer.uri) else []
+        file = ["download-file", login.shown(offer.uri), str(target), f"{offer.kind}:{offer.digest}"]
+        run([_HELPER, *options, *file], timeout_s=_TIMEOUT_S)
     if target.is_symlink():  # of an archive that is a folder of this host
         original = target.resolve()
         target.unlink()

@@ -16,7 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Result, Run
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, shown
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.login import entries, has_login, shown
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 
 UPDATE_TIMEOUT_S = 600
@@ -55,9 +56,14 @@ def _lay_out(place: Path, extra: Mapping[str, Entry], own_names: tuple[str, ...]
     (place / "lists/partial").mkdir()
     (place / "cache/archives/partial").mkdir(parents=True)
     for name, entry in extra.items():
-        (place / "parts" / name).write_text(stanza(entry), encoding="utf-8")
+        (place / "parts" / name).write_text(stanza(entry.plain()), encoding="utf-8")
+    _copy("/etc/apt/auth.conf.d", place / "auth", leave_out=own_names)
+    (place / "auth").chmod(0o700)  # apt reads it before it becomes the user _apt
+    logins = entries(uri for entry in extra.values() for uri in entry.uris)
+    (place / "auth/t9k-gpu-driver.conf").write_text(logins, encoding="utf-8")
     (place / "apt.conf").write_text(
-        f'Dir::Etc::SourceParts "{place}/parts";\nDir::State::Lists "{place}/lists";\nDir::Cache "{place}/cache";\n'
+        f'Dir::Etc::SourceParts "{place}/parts";\nDir::Etc::netrcparts "{place}/auth";\n'
+        f'Dir::State::Lists "{place}/lists";\nDir::Cache "{place}/cache";\n'
         + "".join(f"#clear {hook};\n" for hook in _HOOKS),
         encoding="utf-8",
     )
@@ -67,6 +73,9 @@ def _key(run: Run, place: Path, key: str | None) -> str | None:
     """Return a path apt can read: a key given by address is fetched by apt's own means, one given as text is written down."""
     if not key or key.startswith("/"):
         return key
+    if has_login(key):
+        found = "one with a name and a password, which would be an argument of the program that fetches it"
+        raise GpuError("a key by a plain address", found, shown(key), "put the key on the nodes, and give its path")
     file = place / "key"
     if key.lstrip().startswith(_ARMOUR):
         lines = ["" if line.strip() == "." else line.strip() for line in key.strip().splitlines()]

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.login import shown
 from ansible_collections.t9k.gpu.plugins.module_utils._files import read_text, under
 
 _ONE_LINE = re.compile(r"^deb\s+(?:\[(?P<options>[^\]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s*(?P<components>[^#]*)")
@@ -30,6 +31,10 @@ class Entry:
             "components": list(self.components),
         }
         return {**fields, "signed_by": self.signed_by} if self.signed_by else fields
+
+    def plain(self) -> Entry:
+        """Return it as everybody may see it: apt gets names and passwords from a file of their own."""
+        return replace(self, uris=tuple(map(shown, self.uris)))
 
     def same_place(self, other: Entry) -> bool:
         """Compare everything but the key: ``deb822_repository`` stores a key given by address under a path of its own."""
@@ -120,8 +125,3 @@ def extra_components(entries: Iterable[Entry], codename: str, needed: Iterable[s
 
 def _has(entries: Iterable[Entry], suite: str, component: str) -> bool:
     return any(suite in entry.suites and component in entry.components for entry in entries)
-
-
-def shown(text: str) -> str:
-    """Return a text for people, the user and password of any address in it left out."""
-    return re.sub(r"(?<=://)[^/\s]*@", "", text)

@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import POCKETS
+from collections.abc import Mapping
+
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.login import entries
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import POCKETS, Entry
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import names
 from ansible_collections.t9k.gpu.plugins.module_utils._gsp.facts import DEFAULT_PATH
 from ansible_collections.t9k.gpu.plugins.module_utils._linux.modprobe import BLACKLIST_PATH
@@ -17,6 +20,8 @@ UNATTENDED = "/etc/apt/apt.conf.d/52t9k-gpu-driver"
 SOURCES = "/etc/apt/sources.list.d/t9k-gpu-driver.sources"
 #: The same by pocket of the release, since a file of deb822_repository has one entry and pockets may lie on several mirrors.
 SOURCES_OF = {pocket: SOURCES.replace(".sources", f"{pocket}.sources") for pocket in POCKETS}
+#: Names and passwords of their addresses, for apt alone.
+LOGINS = "/etc/apt/auth.conf.d/t9k-gpu-driver.conf"
 #: Where ``deb822_repository`` leaves a key that was given by address.
 KEYRINGS = ("/etc/apt/keyrings/t9k-gpu-driver.asc", "/etc/apt/keyrings/t9k-gpu-driver.gpg")
 #: Written before a node is drained, taken away after it is let in again: what an interrupted run must still give back.
@@ -38,6 +43,7 @@ OURS = (
     PREFERENCES,
     UNATTENDED,
     *SOURCES_OF.values(),
+    LOGINS,
     *KEYRINGS,
     PERSISTENCE,
     REBOOT_MARK,
@@ -65,3 +71,14 @@ def unattended() -> str:
     """
     lines = "".join(f'    "(?:{pattern})$";\n' for pattern in names.PATTERNS)
     return f"{HEADER.replace('#', '//', 1)}Unattended-Upgrade::Package-Blacklist {{\n{lines}}};\n"
+
+
+def lacking(files: Mapping[str, str | None], sources: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Return the sources that do not stand in their files, as they must be written there."""
+    plain = {path: entry.plain() for path, entry in sources.items()}
+    return {path: entry for path, entry in plain.items() if not entry.stands_in(files[path])}
+
+
+def logins(sources: Mapping[str, Entry]) -> str | None:
+    """Return what ``LOGINS`` must say for the sources; None if no address has a name or password."""
+    return entries(uri for entry in sources.values() for uri in entry.uris) or None

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction, install_arguments, purge_arguments
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry, shown
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.login import has_login, shown
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import Entry
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import former as driver_former
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import installed as driver_installed
@@ -105,6 +106,7 @@ def _files(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
         driver_files.PREFERENCES: driver_files.preferences(target.driver_version) if wanted.pin else None,
         driver_files.UNATTENDED: driver_files.unattended() if wanted.unattended_exclusion else None,
         **{path: None for path in driver_files.SOURCES_OF.values() if path not in target.sources},
+        **({} if driver_files.logins(target.sources) else {driver_files.LOGINS: None}),
         **({} if wanted.persistence else {driver_files.PERSISTENCE: None}),
     }
     stale = {path: text for path, text in texts.items() if state.files[path] != text}
@@ -117,16 +119,20 @@ def _files(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:
 
 
 def _source(state: NodeState, target: Target) -> Iterator[Step]:
-    missing = {path: entry for path, entry in target.sources.items() if not entry.stands_in(state.files[path])}
-    if not missing:
+    missing = driver_files.lacking(state.files, target.sources)
+    logins = driver_files.logins(target.sources)
+    unknown = logins is not None and state.files[driver_files.LOGINS] != logins
+    if not missing and not unknown:
         return
-    places = "; ".join(
-        f"{path} must add {shown(' '.join(entry.uris))} {' '.join(entry.suites)}" for path, entry in missing.items()
-    )
-    tool = any(p.name == PYTHON_DEBIAN and p.installed for p in state.packages)
+    places = [f"{path} must add {' '.join(entry.uris)} {' '.join(entry.suites)}" for path, entry in missing.items()]
+    if unknown:
+        places.append(f"{driver_files.LOGINS} must have the names and passwords of the addresses")
+    tool = not missing or any(p.name == PYTHON_DEBIAN and p.installed for p in state.packages)
     entries = [{"name": Path(path).stem, **entry.to_dict()} for path, entry in missing.items()]
-    data = {"entries": entries, "needs": [] if tool else [PYTHON_DEBIAN]}
-    yield Step("sources", places if tool else f"{places}, by way of {PYTHON_DEBIAN}", data=data)
+    addresses = [shown(uri) for entry in target.sources.values() for uri in entry.uris if has_login(uri)]
+    data = {"entries": entries, "needs": [] if tool else [PYTHON_DEBIAN], "logins": addresses if unknown else []}
+    reason = "; ".join(places)
+    yield Step("sources", reason if tool else f"{reason}, by way of {PYTHON_DEBIAN}", data=data)
 
 
 def _install(state: NodeState, wanted: Wanted, target: Target) -> Iterator[Step]:

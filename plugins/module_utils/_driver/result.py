@@ -12,7 +12,7 @@ from typing import Any, Callable
 from ansible_collections.t9k.gpu.plugins.module_utils._change import Change
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
 from ansible_collections.t9k.gpu.plugins.module_utils._debian import apt as debian_apt
-from ansible_collections.t9k.gpu.plugins.module_utils._debian.sources import shown
+from ansible_collections.t9k.gpu.plugins.module_utils._debian.login import shown
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import back as driver_back
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import before as driver_before
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import busy as driver_busy

@@ -152,7 +152,8 @@ def _ask(
     """Ask the node's own apt where it sees what the plan is about, else a private one."""
     if wanted.source.kind == "local" or (_sources_in_place(state, sources) and _lists_are_fresh(state)):
         return _packages(run, state, requests, wanted)
-    with debian_preview.preview(run, sources, driver_files.SOURCES_OF.values()) as previewing:
+    own_files = (*driver_files.SOURCES_OF.values(), driver_files.LOGINS)
+    with debian_preview.preview(run, sources, own_files) as previewing:
         return _packages(previewing, state, requests, wanted)
 
 
@@ -260,10 +261,11 @@ def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> dri
 
 def _sources_in_place(state: NodeState, sources: Mapping[str, debian_sources.Entry]) -> bool:
     """Tell whether the collection's own files say what they must, so that the node's apt sees what the plan is about."""
-    return all(
-        sources[path].stands_in(state.files[path]) if path in sources else state.files[path] is None
-        for path in driver_files.SOURCES_OF.values()
-    )
+    others = [
+        path for path in driver_files.SOURCES_OF.values() if path not in sources and state.files[path] is not None
+    ]
+    known = state.files[driver_files.LOGINS] == driver_files.logins(sources)
+    return known and not others and not driver_files.lacking(state.files, sources)
 
 
 def _lists_are_fresh(state: NodeState) -> bool:

@@ -16,10 +16,10 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 _SOURCE: dict[str, Any] = {
     "kind": {"type": "str", "choices": ["distribution", "cuda", "mirror", "local"], "default": "distribution"},
-    "uris": {"type": "list", "elements": "str"},
+    "uris": {"type": "list", "elements": "str", "no_log": True},  # what of it is hidden: _debian/login.py
     "suites": {"type": "list", "elements": "str"},
     "components": {"type": "list", "elements": "str"},
-    "signed_by": {"type": "str", "no_log": False},
+    "signed_by": {"type": "str", "no_log": True},
     "directory": {"type": "path"},
 }
 _SOURCE_NEEDS = [

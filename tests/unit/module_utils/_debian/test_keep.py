@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import threading
+from base64 import b64encode
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -129,3 +132,38 @@ def test_a_cached_file_that_the_index_does_not_confirm_is_fetched_anew(host: Hos
 
 def test_neither_cached_nor_on_offer(host: Host, tmp_path: Path) -> None:
     assert keep.missing(host, [keep.File("libgpu1", "amd64", "1:2.0-1")], root=str(tmp_path)) == (SPEC,)
+
+
+class Guarded(BaseHTTPRequestHandler):
+    """An archive that wants a name and a password."""
+
+    def do_GET(self) -> None:
+        let_in = self.headers.get("Authorization") == f"Basic {b64encode(b'gpu:hunter2').decode()}"
+        self.send_response(200 if let_in else 401)
+        self.send_header("Content-Length", "1")
+        self.end_headers()
+        self.wfile.write(b"x")
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+@pytest.mark.needs("apt-get")
+def test_a_password_is_no_argument_of_apts_helper(tmp_path: Path) -> None:
+    """The real helper, at an archive whose address has a password in the node's own sources."""
+    seen: list[list[str]] = []
+
+    def run(argv: list[str], timeout_s: int | None = None, stdin: str | None = None) -> Result:
+        seen.append(argv)
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        return Result(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+    server = HTTPServer(("127.0.0.1", 0), Guarded)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    offer = keep.Offer(
+        f"http://gpu:hunter2@127.0.0.1:{server.server_port}/x.deb", "SHA256", hashlib.sha256(b"x").hexdigest()
+    )
+    keep._fetch(run, offer, tmp_path / "x.deb")
+    server.shutdown()
+    assert (tmp_path / "x.deb").read_bytes() == b"x"
+    assert "hunter2" not in str(seen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,8 @@ class Commands:
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A node's own apt folders, in the place of /etc/apt/sources.list.d and /var/lib/apt/lists."""
-    places = {"/etc/apt/sources.list.d": tmp_path / "parts", "/var/lib/apt/lists": tmp_path / "lists"}
+    names = {"/etc/apt/sources.list.d": "parts", "/var/lib/apt/lists": "lists", "/etc/apt/auth.conf.d": "auth"}
+    places = {path: tmp_path / name for path, name in names.items()}
     for path in places.values():
         path.mkdir()
     (tmp_path / "parts/debian.sources").write_text("debian")
@@ -70,22 +72,51 @@ def test_what_lies_there(node: Path) -> None:
         assert run.place.stat().st_mode & 0o777 == 0o755  # apt fetches as the user _apt
         assert (run.place / "lists/partial").is_dir()
         assert (run.place / "cache/archives/partial").is_dir()
-    assert set(run.files) == {"apt.conf", "parts/debian.sources", "parts/t9k-gpu-driver.sources", "lists/x_InRelease"}
+    found = {
+        "apt.conf",
+        "auth/t9k-gpu-driver.conf",
+        "parts/debian.sources",
+        "parts/t9k-gpu-driver.sources",
+        "lists/x_InRelease",
+    }
+    assert set(run.files) == found
     assert run.files["parts/t9k-gpu-driver.sources"] == stanza(EXTRA)
     assert run.files["parts/debian.sources"] == "debian"
     for setting, folder in {
         "Dir::Etc::SourceParts": "parts",
+        "Dir::Etc::netrcparts": "auth",
         "Dir::State::Lists": "lists",
         "Dir::Cache": "cache",
     }.items():
         assert f'{setting} "{run.place}/{folder}";' in run.files["apt.conf"]
 
 
+def test_a_password_is_where_apt_alone_looks(node: Path) -> None:
+    (node / "auth/site.conf").write_text("the site's own")
+    run = Commands()
+    with preview(run, {OWN: replace(EXTRA, uris=("http://gpu:hunter2@mirror.internal/cuda/",))}, [OWN]):
+        assert (run.place / "auth").stat().st_mode & 0o777 == 0o700
+    secret = [name for name, text in run.files.items() if "hunter2" in text]
+    assert secret == ["auth/t9k-gpu-driver.conf"]
+    assert run.files["auth/site.conf"] == "the site's own"
+    assert "hunter2" not in str(run.calls)
+
+
+def test_a_key_whose_address_has_a_password_is_refused(node: Path) -> None:
+    run = Commands()
+    key = "https://gpu:hunter2@mirror.internal/key.asc"
+    with pytest.raises(GpuError, match="plain address") as refused, preview(
+        run, {OWN: replace(EXTRA, signed_by=key)}, [OWN]
+    ):
+        pytest.fail("the key was fetched")
+    assert "hunter2" not in f"{refused.value} {run.calls}"
+
+
 def test_without_an_entry_the_collections_own_source_is_not_seen(node: Path) -> None:
     run = Commands()
     with preview(run, {}, [OWN]):
         pass
-    assert set(run.files) == {"apt.conf", "parts/debian.sources", "lists/x_InRelease"}
+    assert set(run.files) == {"apt.conf", "auth/t9k-gpu-driver.conf", "parts/debian.sources", "lists/x_InRelease"}
 
 
 def test_a_node_without_these_folders(node: Path) -> None:
@@ -94,7 +125,7 @@ def test_a_node_without_these_folders(node: Path) -> None:
     run = Commands()
     with preview(run, {OWN: EXTRA}, [OWN]):
         assert (run.place / "lists/partial").is_dir()
-    assert set(run.files) == {"apt.conf", "parts/t9k-gpu-driver.sources"}
+    assert set(run.files) == {"apt.conf", "auth/t9k-gpu-driver.conf", "parts/t9k-gpu-driver.sources"}
 
 
 def test_only_apts_commands_see_it(node: Path) -> None:

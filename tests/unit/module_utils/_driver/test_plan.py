@@ -26,6 +26,8 @@ from ansible_collections.t9k.gpu.plugins.module_utils._step import Step
 
 WANTED = Wanted(drain="never")
 V525 = "525.147.05"
+MIRROR = "https://mirror.example/"
+TOLD = f"machine {MIRROR} login user password secret\n"
 
 
 def names(steps: Sequence[Step]) -> list[str]:
@@ -342,7 +344,31 @@ def test_a_reason_has_no_password_of_the_source() -> None:
     (step,) = driver_plan.plan(FINISHED, WANTED, target(packages=False, sources={driver_files.SOURCES: entry}))
     assert "https://mirror.example/" in step.reason and "secret" not in step.reason
     (written,) = step.data["entries"]
-    assert (written["name"], written["uris"]) == ("t9k-gpu-driver", list(entry.uris))  # what apt needs
+    assert (written["name"], written["uris"], step.data["logins"]) == ("t9k-gpu-driver", [MIRROR], [MIRROR])
+    assert "secret" not in str(step)
+
+
+@pytest.mark.parametrize(
+    ("uris", "logins", "expected"),
+    [
+        ("https://user:secret@mirror.example/", TOLD, ["sources"]),  # as versions before wrote it
+        (MIRROR, None, ["sources"]),
+        (MIRROR, TOLD.replace("secret", "older"), ["sources"]),
+        (MIRROR, TOLD, []),
+    ],
+)
+def test_a_source_with_a_password_stands_in_two_files(uris: str, logins: str | None, expected: list[str]) -> None:
+    entry = Entry(("https://user:secret@mirror.example/",), ("jammy",), ("restricted",))
+    files = {driver_files.SOURCES: stanza(replace(entry, uris=(uris,))), driver_files.LOGINS: logins}
+    state = changed(files={**FINISHED.files, **files})
+    steps = driver_plan.plan(state, WANTED, target(packages=False, sources={driver_files.SOURCES: entry}))
+    assert [step.name for step in steps] == expected
+
+
+def test_logins_that_nobody_needs_go() -> None:
+    state = changed(files={**FINISHED.files, driver_files.LOGINS: TOLD})
+    (step,) = driver_plan.plan(state, WANTED, target(packages=False))
+    assert step.data["files"] == [{"path": driver_files.LOGINS, "content": None}]
 
 
 @pytest.mark.parametrize(("there", "needs"), [(True, []), (False, ["python3-debian"])])

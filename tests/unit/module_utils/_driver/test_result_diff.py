@@ -37,7 +37,9 @@ def test_the_diff_of_a_removal() -> None:
 def test_no_diff_has_a_password_of_a_source() -> None:
     finished = finished_node(V525)
     text = "Types: deb\nURIs: https://user:secret@mirror.example/\nSuites: jammy\nComponents: restricted\n"
-    plan = make(replace(finished, files={**finished.files, driver_files.SOURCES: text}))
+    logins = "machine https://mirror.example/ login user password secret\n"
+    files = {**finished.files, driver_files.SOURCES: text, driver_files.LOGINS: logins}
+    plan = make(replace(finished, files=files))
     assert "https://mirror.example/" in str(plan["diff"]) and "secret" not in str(plan["diff"])
 
 
