@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._command import Run
-from ansible_collections.t9k.gpu.plugins.module_utils._debian import keep
+from ansible_collections.t9k.gpu.plugins.module_utils._debian import keep, kernel
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.apt import Transaction
 from ansible_collections.t9k.gpu.plugins.module_utils._debian.dpkg import Package
 from ansible_collections.t9k.gpu.plugins.module_utils._driver import files as driver_files
@@ -36,6 +36,18 @@ def missing(run: Run, state: NodeState, wanted: Wanted, transaction: Transaction
     """Return what of it cannot be had."""
     specs = (to_keep(state, wanted, transaction) or {"packages": []})["packages"]
     return keep.missing(run, [each for each in map(keep.File.of, specs) if each is not None])
+
+
+def staying_kernel(state: NodeState, build: str, transaction: Transaction) -> str | None:
+    """Return the kernel that comes with a change and that no way back takes away, since it may be the running one by then.
+
+    It boots next, and pre-built modules of the former driver are for the former kernel. None where dkms built them and builds again:
+    it does for each kernel.
+    """
+    coming = kernel.image_of(move.name.partition(":")[0] for move in transaction.install)
+    if state.driver is None or coming == state.system.kernel_release or state.driver.module_build == build == "dkms":
+        return None
+    return coming
 
 
 def to_keep(state: NodeState, wanted: Wanted, transaction: Transaction) -> dict[str, Any] | None:

@@ -222,20 +222,34 @@ def _moving(state: NodeState) -> tuple[str, ...]:
 
 
 def _with_way_back(run: Run, state: NodeState, plan: PackagePlan, moves: Transaction, wanted: Wanted) -> PackagePlan:
-    """Say, or refuse, where what the change takes away could not be had again."""
-    lost = driver_former.missing(run, state, wanted, moves) if wanted.rollback != "never" else ()
-    if not lost or state.driver is None:
+    """Say, or refuse, where a change that fails could not be undone."""
+    if wanted.rollback == "never" or state.driver is None:
         return plan
-    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
-    found = f"neither on offer nor in apt's cache: {lost[0]}{more}"
-    if wanted.rollback == "required":
+    version = state.driver.driver_version
+    notes: list[str] = []
+    faults: list[GpuError] = []
+    lost = driver_former.missing(run, state, wanted, moves)
+    if lost:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        found = f"neither on offer nor in apt's cache: {lost[0]}{more}"
+        notes.append(f"a change that fails could not be rolled back to driver {version} ({found})")
         step = "add a source that still has these versions, or go without a way back (driver_rollback: true)"
-        fault = GpuError(
-            f"the packages of driver {state.driver.driver_version}, to go back to", found, "apt's metadata", step
+        faults.append(GpuError(f"the packages of driver {version}, to go back to", found, "apt's metadata", step))
+    kernel = driver_former.staying_kernel(state, plan.module_build, moves)
+    if kernel:
+        running = state.system.kernel_release
+        notes.append(
+            f"a change that fails would be rolled back to driver {version}, whose modules are for kernel {running}, but kernel {kernel} "
+            f"would stay and boot next: choose {running} with grub-reboot then, and run with driver_kernel: hold"
         )
-        return replace(plan, faults=(*plan.faults, str(fault)))
-    note = f"a change that fails could not be rolled back to driver {state.driver.driver_version} ({found})"
-    return replace(plan, warnings=(*plan.warnings, note))
+        found = f"kernel {kernel} comes with the change, stays, boots next, and would have no module"
+        step = "leave the kernel (driver_kernel: hold), or go without a whole way back (driver_rollback: true)"
+        faults.append(
+            GpuError(f"a way back to driver {version} on kernel {running}", found, "what apt would install", step)
+        )
+    if wanted.rollback == "required":
+        return replace(plan, faults=(*plan.faults, *map(str, faults)))
+    return replace(plan, warnings=(*plan.warnings, *notes))
 
 
 def _request(state: NodeState, wanted: Wanted, branch: str, modules: str) -> driver_packages.Request:

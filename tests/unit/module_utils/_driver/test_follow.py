@@ -195,6 +195,27 @@ def test_a_version_that_the_modules_are_not_of(node: Node) -> None:
         node.follow(replace(FOLLOW, version="535.161.08"))
 
 
+@pytest.mark.parametrize("build", ["prebuilt", "dkms"])
+@pytest.mark.parametrize("day", [NEXT_KERNEL, NEXT_DRIVER])
+@pytest.mark.parametrize(("rollback", "said", "refused"), [("auto", 1, 0), ("required", 0, 1), ("never", 0, 0)])
+def test_a_kernel_that_no_way_back_takes_away(
+    node: Node, day: str, build: str, rollback: str, said: int, refused: int
+) -> None:
+    """It stays installed and boots next, and pre-built modules of the former driver are for the former kernel; dkms builds for both."""
+    wanted = replace(FOLLOW, module_build=build)
+    node.follow(wanted)
+    node.on(day)
+    apt = node.apt()
+    target = driver_target.resolve(apt, node.state(apt), replace(wanted, rollback=rollback), {})
+    assert target.packages is not None
+    coming = K107 if day == NEXT_KERNEL else K113
+    notes = [note for note in target.packages.warnings if f"kernel {coming}" in note and "grub-reboot" in note]
+    faults = [
+        fault for fault in target.packages.faults if f"kernel {coming}" in fault and "driver_kernel: hold" in fault
+    ]
+    assert (len(notes), len(faults)) == ((said, refused) if build == "prebuilt" else (0, 0))
+
+
 @pytest.mark.parametrize("follows", [True, False])
 def test_headers_come_by_their_metapackage_where_dkms_builds(node: Node, follows: bool) -> None:
     for name in ("linux-generic", "linux-headers-generic", f"linux-headers-{K106}"):
