@@ -38,18 +38,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(*programs): the test asks these programs of the machine, or to be root")
+    config.addinivalue_line("markers", "needs(*programs): the test asks these programs of the machine")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Fail where a program is missing that the test asks: a test that is passed over in silence tests nothing."""
     wanted = [program for mark in item.iter_markers("needs") for program in mark.args]
-    missing = [each for each in wanted if not (os.geteuid() == 0 if each == "root" else shutil.which(each))]
-    packages = sorted({PACKAGES.get(each, each.partition("-")[0]) for each in missing if each != "root"})
-    steps = [f"apt-get install {' '.join(packages)}"] if packages else []
-    steps += ["sudo ./dev unit"] if "root" in missing else []
+    missing = [each for each in wanted if not shutil.which(each)]
+    packages = sorted({PACKAGES.get(each, each.partition("-")[0]) for each in missing})
     if missing:
-        do = " and ".join(steps)
+        do = f"apt-get install {' '.join(packages)}"
         pytest.fail(f"wanted: {', '.join(missing)}, which this test needs; found: none; next: {do}", pytrace=False)
 
 

@@ -211,8 +211,8 @@ MD5sum: d41d8cd98f00b204e9800998ecf8427e
 Description: stand-in
 """
 
-#: In a folder of the test; but dpkg asks who wants to write there.
-real_dpkg = pytest.mark.needs("dpkg", "apt-get", "root")
+#: In a folder of the test; dpkg asks who wants to write there, but for its setting ``force-not-root`` (dpkg(1)).
+real_dpkg = pytest.mark.needs("dpkg", "apt-get")
 
 Call = Callable[..., dict[str, Any]]
 
@@ -240,7 +240,10 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def call(root: Path, capsys: pytest.CaptureFixture[str]) -> Call:
+def call(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    (root / ".dpkg.cfg").write_text("force-not-root\n")
+    monkeypatch.setenv("HOME", str(root))
+
     def call(check: bool = False, **params: Any) -> dict[str, Any]:
         arguments = {"root": str(root), **params, "_ansible_check_mode": check, "_ansible_diff": True}
         with patch_module_args(arguments), pytest.raises(SystemExit):
