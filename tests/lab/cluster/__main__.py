@@ -68,7 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def main() -> int:
     try:
         return _run(_parser().parse_args())
-    except LabError as error:
+    except (LabError, OSError) as error:
         say(str(error))
         return 1
 

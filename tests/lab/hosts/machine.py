@@ -47,6 +47,8 @@ NEEDED = {
 def as_root(keep: Sequence[str] = ()) -> list[str]:
     if os.geteuid() == 0:
         return []
+    if not shutil.which("sudo"):
+        raise LabError("the lab wants root: be root, or install sudo and let this user use it")
     return ["sudo", *([f"--preserve-env={','.join(keep)}"] if keep else [])]
 
 

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.lab.cluster import __main__ as cluster_main
+from tests.lab.hosts import __main__ as hosts_main
 from tests.lab.hosts import image, inventory, lifecycle, machine, network, podman
+from tests.lab.log import LabError
 from tests.lab.state import Lab
 
 
@@ -51,6 +54,30 @@ def test_limits_are_those_of_the_root_that_podman_runs_as(
     pid_max = int(Path("/proc/sys/kernel/pid_max").read_text())
     assert podman.limits() == (wanted and {key: pid_max if n == "pid_max" else n for key, n in wanted.items()})
     assert ("sudo" in asked[0]) is (user != 0)
+
+
+def test_an_ordinary_user_without_sudo_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(machine.shutil, "which", lambda _name: None)
+    with pytest.raises(LabError, match="the lab wants root: be root, or install sudo and let this user use it"):
+        podman.limits()
+
+
+@pytest.mark.parametrize("error", [LabError("podman is not there"), PermissionError(13, "Permission denied", "/srv/labs")])
+def test_what_goes_wrong_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    """Both halves of the lab, which ./dev demo starts one after the other."""
+
+    def fails(*_words: object) -> int:
+        raise error
+
+    for main, work in ((hosts_main, "command"), (cluster_main, "_run")):
+        monkeypatch.setattr(main, work, fails)
+        monkeypatch.setattr(main.sys, "argv", ["lab", "down", "--name", "demo"])
+        assert main.main() == 1
+        told = capsys.readouterr()
+        assert str(error) in told.err + told.out
 
 
 def test_subnets_avoid_what_is_taken_and_are_the_same_again() -> None:
