@@ -83,7 +83,8 @@ def judge(
         said,
         where,
         f"install the modules of this version for it (linux-headers-{kernel.release} for dkms, then `dkms autoinstall -k "
-        f"{kernel.release}`), or choose another kernel with grub-reboot (for good: grub-set-default, with GRUB_DEFAULT=saved), then run again",
+        f"{kernel.release}`), or choose another kernel with grub-reboot (for good: grub-set-default, with GRUB_DEFAULT=saved), then "
+        "run again",
     )
 
 

@@ -63,7 +63,9 @@ def test_an_ordinary_user_without_sudo_is_told(monkeypatch: pytest.MonkeyPatch) 
         podman.limits()
 
 
-@pytest.mark.parametrize("error", [LabError("podman is not there"), PermissionError(13, "Permission denied", "/srv/labs")])
+@pytest.mark.parametrize(
+    "error", [LabError("podman is not there"), PermissionError(13, "Permission denied", "/srv/labs")]
+)
 def test_what_goes_wrong_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
