@@ -6,9 +6,10 @@ cluster's users can see them.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import yaml
@@ -38,9 +39,9 @@ _MIG_PRODUCTS = re.compile(r"\b(A100|A30|H100|H200|B200|GH200)\b")
 
 @dataclass(frozen=True)
 class Hardware:
-    """One node's GPUs, from its profile."""
+    """One node's GPUs, from its host's profile; the Node has them in an annotation."""
 
-    count: int
+    count: int = 0
     product: str = ""
     memory_mib: int = 0
     architecture: str = ""
@@ -57,6 +58,15 @@ class Hardware:
             profile.get("memory_mib", 0),
             profile.get("architecture", ""),
         )
+
+    def told(self) -> str:
+        """Return this as the annotation's text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def heard(cls, text: str | None) -> Hardware:
+        """Return what the annotation says; nothing where somebody else made the Node."""
+        return cls(**json.loads(text)) if text else cls()
 
 
 @dataclass(frozen=True)

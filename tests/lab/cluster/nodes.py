@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.lab.cluster.api import Api
+from tests.lab.cluster.gpu_node import Hardware
 from tests.lab.log import LabError, say
-from tests.lab.spec import Host
+from tests.lab.spec import Host, profiles
 
 #: Marks the nodes that ``up`` made, so that it removes none that somebody else made.
 LABEL = "t9k.gpu/lab-node"
-#: The hardware profile a node pretends to have; read by the operator's stand-in.
+NO_GPUS = Hardware()
+#: The GPUs a node pretends to have, those of its host; read by the operator's stand-in.
 GPUS = "t9k.gpu/lab-gpus"
 _IMAGES = {
     "ubuntu-like": "Ubuntu 22.04 LTS",
@@ -26,24 +28,24 @@ _READY = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message"
 
 @dataclass(frozen=True)
 class Node:
-    """Name one node, the hardware profile it pretends to have and the system it pretends to run."""
+    """Name one node, the GPUs it pretends to have and the system it pretends to run."""
 
     name: str
-    gpus: str = "none"
+    gpus: Hardware = NO_GPUS
     os: str = "debian-12"
     extra: bool = False
 
 
 def of_hosts(hosts: tuple[Host, ...]) -> tuple[Node, ...]:
-    """Return a node for every host of the spec."""
-    return tuple(Node(host.name, host.gpus, host.os) for host in hosts)
+    """Return a node for every host of the spec, with the GPUs that the host has."""
+    return tuple(Node(host.name, Hardware.of(host.profile()), host.os) for host in hosts)
 
 
 def extra(plain: int, with_gpus: int, profile: str) -> tuple[Node, ...]:
     """Return nodes that no host stands behind, for benchmarks."""
     return (
         *(Node(f"extra-{i:04}", extra=True) for i in range(1, plain + 1)),
-        *(Node(f"extra-gpu-{i:04}", profile, extra=True) for i in range(1, with_gpus + 1)),
+        *(Node(f"extra-gpu-{i:04}", Hardware.of(profiles()[profile]), extra=True) for i in range(1, with_gpus + 1)),
     )
 
 
@@ -61,7 +63,7 @@ def manifest(node: Node, kubelet_version: str, kubelet_port: int) -> dict[str, A
                 "kubernetes.io/arch": "amd64",
                 LABEL: "extra" if node.extra else "host",
             },
-            "annotations": {GPUS: node.gpus},
+            "annotations": {GPUS: node.gpus.told()},
         },
         "status": {
             "capacity": resources,
@@ -85,8 +87,13 @@ def manifest(node: Node, kubelet_version: str, kubelet_port: int) -> dict[str, A
     }
 
 
+def hardware(node: dict[str, Any]) -> Hardware:
+    """Return the GPUs that a Node pretends to have."""
+    return Hardware.heard(node["metadata"].get("annotations", {}).get(GPUS))
+
+
 def reconcile(api: Api, wanted: tuple[Node, ...], kubelet_version: str, kubelet_port: int) -> None:
-    """Create what is missing, remove what the spec no longer names; the others stay as they are."""
+    """Create what is missing, remove what the spec no longer names; of the others only a host's new GPUs are told."""
     names = {node.name for node in wanted}
     present = {node["metadata"]["name"]: node for node in api.items("/api/v1/nodes")}
     missing = [node for node in wanted if node.name not in present]
@@ -95,6 +102,9 @@ def reconcile(api: Api, wanted: tuple[Node, ...], kubelet_version: str, kubelet_
         say(f"nodes: {len(missing)} to create, {len(leftover)} to remove, {len(present)} present")
     for node in missing:
         api.create("/api/v1/nodes", manifest(node, kubelet_version, kubelet_port))
+    for node in wanted:
+        if node.name in present and hardware(present[node.name]) != node.gpus:
+            api.patch(f"/api/v1/nodes/{node.name}", {"metadata": {"annotations": {GPUS: node.gpus.told()}}})
     for name in leftover:
         api.delete(f"/api/v1/nodes/{name}")
 

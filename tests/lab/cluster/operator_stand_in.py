@@ -31,9 +31,8 @@ from typing import Any
 
 from tests.lab.cluster import dra, driver_pools, gpu_node, memory, nodes, operands
 from tests.lab.cluster.api import Api
-from tests.lab.cluster.gpu_node import Hardware, Sharing
+from tests.lab.cluster.gpu_node import Sharing
 from tests.lab.log import LabError, say
-from tests.lab.spec import profiles
 from tests.lab.state import Lab
 
 Object = dict[str, Any]
@@ -90,7 +89,6 @@ class View:
 @dataclass
 class StandIn:
     api: Api
-    hardware: dict[str, Hardware]
     loaded: dict[str, Loaded] = field(default_factory=dict)
     active: bool = True  # there may be resources left that a plugin once told
     mig: dict[str, Partition] = field(default_factory=dict)  # node → what its MIG manager is at
@@ -117,12 +115,9 @@ class StandIn:
         spec = view.policy["spec"] if view.policy else {}
         used = bool(view.gpu_clusters) or bool(spec.get("driver", {}).get("useNvidiaDriverCRD"))
         driver_pools.reconcile(self.api, view.drivers, view.nodes, view.namespace, used)
-        known = {n["metadata"]["name"]: self._hardware(n) for n in view.nodes if _matters(n)}
+        known = {n["metadata"]["name"]: nodes.hardware(n) for n in view.nodes if _matters(n)}
         for cluster in view.gpu_clusters:
             dra.reconcile(self.api, cluster, view, known)
-
-    def _hardware(self, node: Object) -> Hardware:
-        return self.hardware.get(node["metadata"].get("annotations", {}).get(nodes.GPUS, "none"), Hardware(0))
 
     def _look(self) -> View | None:
         """Nothing while there is no operator that could act; the kubelets act without it."""
@@ -210,7 +205,7 @@ class StandIn:
     def _node(self, view: View, node: Object) -> None:
         """Labels and resources of one node."""
         name, labels = node["metadata"]["name"], node["metadata"]["labels"]
-        hardware = self._hardware(node)
+        hardware = nodes.hardware(node)
         wanted: dict[str, str | None] = dict(gpu_node.nfd_labels(hardware, node)) if view.nfd else {}
         workload = _workload(view, labels)
         if view.gpu_clusters and hardware.count:
@@ -316,9 +311,8 @@ class StandIn:
 
 def _matters(node: Object) -> bool:
     """An extra node without GPUs is there to be counted: it is spared even NFD's labels."""
-    metadata = node["metadata"]
-    filler = metadata["labels"].get(nodes.LABEL) == "extra"
-    return not filler or metadata.get("annotations", {}).get(nodes.GPUS, "none") != "none"
+    filler = node["metadata"]["labels"].get(nodes.LABEL) == "extra"
+    return not filler or nodes.hardware(node).count > 0
 
 
 def _app(pod: Object) -> str:
@@ -357,8 +351,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", required=True)
     lab = Lab(parser.parse_args().name)
-    hardware = {name: Hardware.of(profile) for name, profile in profiles().items()}
-    stand_in = StandIn(Api(memory.read(lab)["ports"]["kube-apiserver"], lab.pki, "lab-operator"), hardware)
+    stand_in = StandIn(Api(memory.read(lab)["ports"]["kube-apiserver"], lab.pki, "lab-operator"))
     while lab.cluster.exists():
         began = time.monotonic()
         try:

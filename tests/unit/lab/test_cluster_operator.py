@@ -17,7 +17,7 @@ def deployment(uid: str, generation: int) -> dict[str, Any]:
 
 
 def test_a_new_pod_leads_when_the_lease_of_the_former_has_run_out() -> None:
-    operator: Any = StandIn(None, {})  # type: ignore[arg-type]
+    operator: Any = StandIn(None)  # type: ignore[arg-type]
     assert operator._leads(deployment("a", 1), 100.0)  # the first: nobody held a lease
     assert not operator._leads(deployment("a", 2), 101.0)
     assert not operator._leads(deployment("a", 2), 100.0 + LEASE_S)
@@ -28,7 +28,7 @@ def test_a_new_pod_leads_when_the_lease_of_the_former_has_run_out() -> None:
 def mig_states(monkeypatch: pytest.MonkeyPatch, steps: list[tuple[float, str, str, dict[str, str]]]) -> list[str]:
     """What the MIG manager has made of the state's label after each (time, configuration, state that somebody left, faults);
     ``holds-a-gpu`` among these: a pod has one of the node's GPUs."""
-    operator: Any = StandIn(SimpleNamespace(items=lambda _path: pods), {})  # type: ignore[arg-type]
+    operator: Any = StandIn(SimpleNamespace(items=lambda _path: pods))  # type: ignore[arg-type]
     found = []
     for now, config, left, faults in steps:
         limits = {"resources": {"limits": {"nvidia.com/gpu": "1"}}}
