@@ -124,6 +124,14 @@ def test_around_the_driver(node: NodeState, seen: dict[str, Any], expected: list
     assert [code for code, _severity in codes(node, replace(WELL, **seen))] == expected
 
 
+SILENT = sorted(set(nvidia_smi.MEANINGS) - {"ok"})
+
+
+@pytest.mark.parametrize("status", SILENT)
+def test_of_nvidia_smi_that_does_not_answer_as_it_should(node: NodeState, status: str) -> None:
+    assert codes(replace(node, smi=nvidia_smi.SmiReport(status))) == [(f"smi_{status}", "error")]
+
+
 PLANS = [
     ({}, [("plan_failed", "error")]),
     ({"failed": True, "msg": "no answer"}, [("plan_failed", "error")]),
@@ -161,7 +169,13 @@ def known_codes() -> set[str]:
     calls = (node for path in files for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
     firsts = [call.args[0] for call in calls if getattr(call.func, "id", "") == "Fault" and call.args]
     plain = {str(each.value) for each in firsts if isinstance(each, ast.Constant)}
-    return plain | {f"smi_{status}" for status in nvidia_smi.MEANINGS}
+    return plain | {f"smi_{status}" for status in SILENT}
+
+
+def test_every_code_is_put_into_a_node_or_a_cluster_by_some_test() -> None:
+    told = "".join(path.read_text() for path in (ROOT / "tests/unit").rglob("test_*.py"))
+    by_name = known_codes() - {f"smi_{status}" for status in SILENT}
+    assert by_name - set(re.findall(r"\w+", told)) == set()
 
 
 def test_the_page_explains_every_code_and_no_other() -> None:
