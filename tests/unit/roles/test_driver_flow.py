@@ -55,6 +55,13 @@ SCENARIOS = {
         {"nvidia_driver_plan": [plan(step("busy"), *CHANGE["steps"])], "nvidia_busy_check": [failed("42 (train)")]},
         QUICK,
     ),
+    "left": Scenario(
+        {
+            "nvidia_driver_plan": [plan(step("drain"), INSTALL, reboot_pending="the new driver")],
+            "k8s_node_drain": [failed("no room", given_back=True)],
+        },
+        QUICK,
+    ),
     "local": Scenario({"nvidia_driver_plan": [plan(INSTALL, step("reboot", "everything"))]}, QUICK),
     "refused": Scenario({"nvidia_driver_plan": [CHANGE]}, {**QUICK, "driver_rollback": "required"}),
 }
@@ -112,6 +119,14 @@ def test_a_run_does_not_install_what_it_cannot_reboot_for(told: dict[str, Told])
     """ansible refuses to reboot its own host, which would be after the installation."""
     assert told["local"].short == []
     assert "run from another machine" in told["local"].ended[0]
+
+
+def test_who_leaves_reboots_to_others_waits_for_no_room(told: dict[str, Told]) -> None:
+    """Nobody would make any: the nodes that were left empty for their reboot count as away, and the others stay as they are."""
+    assert told["left"].short == [*FETCHED, "k8s_node_drain"]
+    assert dict(told["left"].calls)["k8s_node_drain"]["budget_timeout"] == 0
+    waits = next(given for name, given in told["good"].calls if name == "k8s_node_drain")
+    assert waits["budget_timeout"] == 21600
 
 
 def test_work_outside_kubernetes_is_waited_for_before_anything_else(told: dict[str, Told]) -> None:
