@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from tests.benchmark import first_installation, no_change, node_labels, page
+from tests.benchmark import drain, first_installation, no_change, node_labels, page, seconds_away
 
 PAIRS = 5
 
@@ -13,6 +13,8 @@ PAIRS = 5
 def main() -> None:
     benchmarks: dict[str, tuple[str, Callable[[], str]]] = {
         "first-installation": (first_installation.TITLE, lambda: first_installation.measure(3)),
+        "seconds-away": (seconds_away.TITLE, lambda: seconds_away.measure(3)),
+        "drain": (drain.TITLE, lambda: drain.measure(5)),
         "no-change": (no_change.TITLE, lambda: no_change.measure(PAIRS)),
         "node-labels": (node_labels.TITLE, node_labels.measure),
     }

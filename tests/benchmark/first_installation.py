@@ -27,9 +27,9 @@ BARE = (
     "DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends {packages}",
     "apt-mark -q hold {names}",
     "printf 'blacklist nouveau\\noptions nouveau modeset=0\\n' > /etc/modprobe.d/blacklist-nouveau.conf",
-    "systemctl enable --now nvidia-persistenced",
+    "systemctl enable nvidia-persistenced",
     "update-initramfs -u",
-    "systemctl reboot",
+    "nohup sh -c 'sleep 0.2; systemctl reboot' >/dev/null 2>&1 &",  # so that ssh ends well
 )
 
 

@@ -24,7 +24,8 @@ from tests.lab.state import Lab
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 LIMIT_S = 600
-SSH = {"ANSIBLE_SSH_EXTRA_ARGS": " ".join(ssh.ALIVE)}
+#: As examples/ansible.cfg has it: a connection that breaks off is tried again.
+SSH = {"ANSIBLE_SSH_EXTRA_ARGS": " ".join(ssh.ALIVE), "ANSIBLE_SSH_RETRIES": "3"}
 
 
 @dataclass(frozen=True)
