@@ -14,7 +14,7 @@ from pathlib import Path
 GPU = "/sys/bus/pci/devices/0000:18:00.0"
 #: The newest driver of each release (``tests/lab/hosts/vm/packages.py``).
 VERSIONS = {"debian-12": "535.261.03", "debian-13": "550.163.01", "ubuntu-like": "535.161.08"}
-GONE = "dpkg-query --show --showformat '${db:Status-Abbrev} ${Package}\\n' | grep -c nvidia || true"
+GONE = "dpkg-query --show --showformat '${db:Status-Abbrev} ${Package}\\n' | grep nvidia || true"
 
 
 #: The stand-in of libcuda computes on the processor, which is emulated here: 120 s were not enough on a busy machine.
