@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,11 @@ CONTAINER = {"os": "ubuntu-like", "gpus": "a40-x7", "hardware": {"count": 2}}
 
 @contextlib.contextmanager
 def ground(name: str, hosts: int, cluster: bool = False, host: dict[str, Any] = CONTAINER) -> Iterator[Lab]:
-    """The lab while it is up; its hosts are fault-01, fault-02, …"""
+    """The lab while it is up; its hosts are fault-01, fault-02, …
+
+    Where pytest has several workers each has a lab of its own: the first that is through would take the others' away.
+    """
+    name = "-".join(filter(None, (name, os.environ.get("PYTEST_XDIST_WORKER"))))
     lab = Lab(name)
     parts = ["hosts", "cluster"] if cluster else ["hosts"]
     spec = {"cluster": cluster, "hosts": [{"name": host_name(at), **host} for at in range(hosts)]}

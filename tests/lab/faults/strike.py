@@ -12,6 +12,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.lab.cluster import memory
 from tests.lab.cluster.api import Api
@@ -39,9 +40,31 @@ _LOCK = (
 
 
 def controller_killed(victim: Victim) -> None:
-    """The machine that runs Ansible is gone: no cleaning up, no rescue."""
-    with contextlib.suppress(ProcessLookupError):  # at a random moment it may have ended
-        os.killpg(victim.run.pid, signal.SIGKILL)
+    """The machine that runs Ansible is gone: no cleaning up, no rescue.
+
+    Ansible's workers lead sessions of their own (ansible-core, executor/process/worker.py), so a group would not be all of it.
+    """
+    family, known = {victim.run.pid}, set[int]()
+    while family != known:  # what is stopped begins nothing more
+        known = family
+        _send(family, signal.SIGSTOP)
+        family = family | _children(family)
+    _send(family, signal.SIGKILL)
+
+
+def _send(family: set[int], what: signal.Signals) -> None:
+    for pid in family:
+        with contextlib.suppress(ProcessLookupError):  # at a random moment it may have ended
+            os.kill(pid, what)
+
+
+def _children(family: set[int]) -> set[int]:
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            if int(stat.read_text().rpartition(")")[2].split()[1]) in family:
+                found.add(int(stat.parent.name))
+    return found
 
 
 def power_cut(victim: Victim) -> Heal:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.lab.faults import ground, strike
 from tests.lab.faults.listen import listening
 from tests.lab.faults.runner import Ended
 from tests.lab.faults.scenario import Point, Scenario, Watch
@@ -48,6 +51,33 @@ def test_every_point_is_one_of_the_role_s(scenario: Scenario) -> None:
 )
 def test_whether_a_run_changed_anything(recap: str, changed: bool) -> None:
     assert Ended(0, f"changed=9 says a task\nPLAY RECAP ***\n{recap}").changed is changed
+
+
+@pytest.mark.parametrize(("worker", "name"), [(None, "x"), ("gw2", "x-gw2")])
+def test_each_of_pytest_s_workers_has_a_lab_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, worker: str | None, name: str
+) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    if worker:
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
+    asked: list[str] = []
+    monkeypatch.setattr(ground, "_lab", lambda part, *words: asked.append(f"{part} {words[0]} {words[2]}"))
+    with ground.ground("x", 1, cluster=True) as lab:
+        assert lab.name == name
+    assert asked == [f"hosts up {name}", f"cluster up {name}", f"cluster down {name}", f"hosts down {name}"]
+
+
+def test_a_controller_is_killed_with_all_that_it_has_begun(tmp_path: Path) -> None:
+    """Ansible's workers lead sessions of their own, so the group of ansible-playbook is not all of it."""
+    begun = tmp_path / "begun"
+    script = f"setsid sh -c 'echo $$ > {begun}; exec sleep 60' & wait"
+    run = subprocess.Popen(["sh", "-c", script], start_new_session=True, text=True)
+    while not begun.exists() or not begun.read_text().strip():
+        time.sleep(0.01)
+    strike.controller_killed(Victim(Lab("none"), "localhost", run))
+    assert run.wait(10) == -signal.SIGKILL
+    worker = Path("/proc", begun.read_text().strip())
+    assert not worker.exists() or (worker / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
