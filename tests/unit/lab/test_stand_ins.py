@@ -150,3 +150,20 @@ def test_xid_in_the_kernel_s_log(
 ) -> None:
     host("a40-x7", xid=xid).dmesg.main()
     assert said in capsys.readouterr().out
+
+
+def test_the_driver_names_itself_in_the_kernel_s_log_as_in_proc(
+    host: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    lab = host("a40-x7")
+    monkeypatch.setattr(lab.boot, "modprobe_settings", lambda: {"blacklist": []})
+    monkeypatch.setattr(lab.boot, "module_to_load", lambda *_of: MODULE)
+    monkeypatch.setattr(lab.boot, "run", lambda *_argv: None)
+    for name in ("MODULES", "PROC"):
+        monkeypatch.setattr(lab.boot, name, tmp_path / name)
+    for name in ("MODULE", "CUDA_DEVICES"):
+        monkeypatch.setattr(lab.hardware, name, tmp_path / name)
+    lab.boot.load(lab.hardware.host())
+    lab.dmesg.main()
+    name = (tmp_path / "PROC/nvidia/version").read_text().splitlines()[0].removeprefix("NVRM version: ")
+    assert f"NVRM: loading {name}" in capsys.readouterr().out

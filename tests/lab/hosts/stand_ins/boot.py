@@ -7,7 +7,8 @@ part that loads the driver, which the fault module-late puts off.
 
 Sources: /proc/driver/nvidia and the names in it, a capture (tests/unit/fixtures/h200-sxm-580-open); the PCI tree,
 Documentation/ABI/testing/sysfs-bus-pci of Linux (physfn, virtfnN, sriov_*); the module's words on a GPU that has fallen
-off the bus at boot, and that it has no device and no line in /proc then, a kernel log in NVIDIA/NVSentinel issue 155;
+off the bus at boot, and that it has no device and no line in /proc then, a kernel log in NVIDIA/NVSentinel issue 155; that
+it names itself there when it is loaded, a kernel log in NVIDIA/open-gpu-kernel-modules issue 421;
 virtual functions from function 4 on, NVIDIA's vGPU user guide ("virtfn0 -> ../0000:41:00.4").
 """
 
@@ -85,6 +86,7 @@ def load(profile: dict[str, Any]) -> None:
     if module and not gpus:
         hardware.log("NVRM: None of the NVIDIA devices were initialized.")  # and modprobe: No such device
     elif module:
+        hardware.log(f"NVRM: loading {name_of(module)}")
         write(MODULES / "nvidia", {"version": f"{module['version']}\n", "refcnt": "0\n", "initstate": "live\n"})
         write(PROC, proc_driver(module, gpus, profile))
         take("nvidia", gpus, profile)
@@ -173,10 +175,15 @@ def kernel_modules() -> Path:
     return MODULES
 
 
+def name_of(module: dict[str, Any]) -> str:
+    """What the module calls itself, when it is loaded and in /proc."""
+    kind = "Open Kernel Module for x86_64" if module["flavour"] == "open" else "x86_64 Kernel Module"
+    return f"NVIDIA UNIX {kind}  {module['version']}  Release Build  (stand-in)"
+
+
 def proc_driver(module: dict[str, Any], gpus: list[Gpu], profile: dict[str, Any]) -> dict[str, str]:
     """/proc/driver of a loaded module."""
-    kind = "Open Kernel Module for x86_64" if module["flavour"] == "open" else "x86_64 Kernel Module"
-    version = f"NVRM version: NVIDIA UNIX {kind}  {module['version']}  Release Build  (stand-in)\n"
+    version = f"NVRM version: {name_of(module)}\n"
     params = hardware.capture(profile, "proc-driver-nvidia-params.txt")
     for name, value in module["params"].items():
         key = name.replace("NVreg_", "")
