@@ -84,7 +84,7 @@ def of_labels(state: ClusterState, wanted: Wanted, changes: Mapping[str, Mapping
     """Tell what other labels of nodes do to them."""
     mig = [node for node, found in changes.items() if MIG_LABEL in found]
     mps = [node for node, found in changes.items() if CONFIG_LABEL in found and _uses_mps(state, wanted, node, found)]
-    told = [f"GPUs of {few(mig)} are partitioned anew; no pod holds one"] if mig else []
+    told = [f"GPUs of {few(mig)} are partitioned anew; no pod may hold one"] if mig else []
     told += [f"clients of the MPS control daemon on {few(mps)} end"] if mps else []
     if not told:
         return PLUGIN_PODS

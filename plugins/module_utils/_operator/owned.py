@@ -11,6 +11,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._drain.partition import le
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import objects, values
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.disturbance import of_labels, of_partitions
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.left_out import out_of_order
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import RECORD, ClusterState
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.step import Object, configmap, writes
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.wanted import Wanted
@@ -74,10 +75,11 @@ def records(state: ClusterState, wanted: Wanted) -> tuple[list[Step], list[Step]
 
 def mig_changes(state: ClusterState, wanted: Wanted) -> dict[str, dict[str, str | None]]:
     """Return node → labels for those whose GPUs are partitioned anew, and for those that a broken-off change has left (nothing to
-    set, perhaps)."""
+    set, perhaps). Not nodes on which no pod ends and no MIG manager works: they get their labels, and what follows when they are back.
+    """
     changes = {node: _mig_part(found) for node, found in label_changes(state, wanted).items() if MIG_LABEL in found}
-    left = [node for node in _scope(state, wanted) if left_by_us(state.nodes[node])]
-    return {**{node: {} for node in left}, **changes}
+    left: dict[str, dict[str, str | None]] = {n: {} for n in _scope(state, wanted) if left_by_us(state.nodes[n])}
+    return {node: each for node, each in {**left, **changes}.items() if not out_of_order(state.nodes[node])}
 
 
 def _mig_part(found: dict[str, str | None]) -> dict[str, str | None]:

@@ -96,8 +96,13 @@ def test_a_changed_sharing_config(mode: str, interrupts: bool) -> None:
 
 HELD = ("work/a", "work/b")
 PARTITIONS: list[tuple[str, dict[str, tuple[str, ...]], list[str], str]] = [
-    ("idle", {"gpu-1": ()}, ["labels"], "GPUs of gpu-1, gpu-2 are partitioned anew; no pod holds one"),
-    ("one is held", {"gpu-1": HELD}, ["labels", "partition"], "GPUs of gpu-2 are partitioned anew; no pod holds one"),
+    ("idle", {"gpu-1": ()}, ["labels"], "GPUs of gpu-1, gpu-2 are partitioned anew; no pod may hold one"),
+    (
+        "one is held",
+        {"gpu-1": HELD},
+        ["labels", "partition"],
+        "GPUs of gpu-2 are partitioned anew; no pod may hold one",
+    ),
     ("both are held", {"gpu-1": HELD, "gpu-2": ("work/c",)}, ["partition"], "gpu-1 (work/a, work/b), gpu-2 (work/c)"),
 ]
 
@@ -117,3 +122,14 @@ def test_only_nodes_whose_gpus_pods_hold_are_emptied(
     assert [step.name for step in steps] == names
     assert told in steps[0].disturbs
     assert [bool(step.data.get("interrupts")) for step in steps] == [name == "partition" for name in names]
+
+
+def test_a_node_that_is_out_of_order_is_not_waited_for_in_the_middle() -> None:
+    """No pod would end there, and no MIG manager answer."""
+    away = cluster.node("gpu-1", 2)
+    away["status"]["conditions"] = [{"type": "Ready", "status": "Unknown"}]
+    state = cluster.finished(holders={"gpu-1": HELD, "gpu-2": HELD})
+    state = replace(state, nodes={**state.nodes, "gpu-1": away})
+    wanted = cluster.wanted(node_mig={"gpu-1": "all-1g.5gb", "gpu-2": "all-1g.5gb"})
+    steps = {step.name: step for step in operator_plan.plan(state, wanted)}
+    assert (list(steps["labels"].data["nodes"]), list(steps["partition"].data["nodes"])) == (["gpu-1"], ["gpu-2"])
