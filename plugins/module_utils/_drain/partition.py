@@ -65,8 +65,10 @@ def wanted_of(options: dict[str, Any]) -> Wanted:
 def holders(api: Api, nodes: Iterable[str], options: dict[str, Any]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     """Return the pods that hold the GPUs of these nodes, and a fault for each node that no drain could empty."""
     found, faults = {}, []
+    known: dict[str, bool] = {}  # the same DaemonSets are on all of them
     for node in nodes:
-        verdicts = [each for each in evict.look(api, node, wanted_of(options)) if each.fate in (GOES, BLOCKED)]
+        pods = evict.look(api, node, wanted_of(options), known=known)
+        verdicts = [each for each in pods if each.fate in (GOES, BLOCKED)]
         found[node] = tuple(map(str, verdicts))
         try:
             evict.require_evictable(api, node, verdicts)

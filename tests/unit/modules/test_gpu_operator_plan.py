@@ -69,6 +69,9 @@ def test_refuses_everything_at_once(play: Any, fake: Cluster) -> None:
     assert set(fake.methods()) == {"GET"}
 
 
+OWNER = {"kind": "DaemonSet", "apiVersion": "apps/v1", "name": "log", "controller": True}
+
+
 def at_work(fake: Cluster, owner: str | None = "ReplicaSet") -> None:
     fill(fake)
     limits = {"containers": [{"resources": {"limits": {"nvidia.com/gpu": "1"}}}]}
@@ -113,3 +116,11 @@ def test_a_finished_cluster_needs_neither_helm_nor_rights(play: Any, fake: Clust
     fill(fake)
     fake.refused = ("create", "patch", "delete")
     assert play()["steps"] == []
+
+
+def test_daemonsets_that_are_on_all_nodes_are_looked_for_once(play: Any, fake: Cluster) -> None:
+    fill(fake)
+    for node in ("gpu-1", "gpu-2"):
+        fake.put("/api/v1/pods", pod(f"log-{node}", "DaemonSet", metadata={"ownerReferences": [OWNER]}, node=node))
+    play(node_mig={"gpu-1": "all-1g.5gb", "gpu-2": "all-1g.5gb"}, nodes=["gpu-1", "gpu-2"])
+    assert len([path for _method, path, _body in fake.log if path.endswith("/daemonsets/log")]) == 1
