@@ -58,7 +58,8 @@ options:
     type: int
     default: 7200
   max_unavailable:
-    description: How many GPU nodes may be away at a time, as a number or as a share such as V(25%), whoever took them.
+    description:
+      - How many GPU nodes may be away at a time, as a number or as a share such as V(25%), whoever took them. V("") keeps no budget.
     type: str
     default: "1"
   budget_timeout:
@@ -139,6 +140,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def at_once(api: kube_connect.Api, params: dict[str, Any]) -> int:
     """Return how many nodes are worth beginning at a time; who is away beside them is counted node by node."""
+    if not params["max_unavailable"]:
+        return MOST
     listed = api.list("/api/v1/nodes", limit=drain_node.PAGE, each=drain_node.counted)
     nodes = budget.gpu_nodes(listed, {*params["known_gpu_nodes"], *params["nodes"]})
     return min(MOST, budget.limit(params["max_unavailable"], len(nodes)))
