@@ -9,6 +9,7 @@ from typing import Any, Callable
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.host import node_of
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.manifests import marked_crds, marks, render
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.objects import CONTENT, ref_of
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.values import NFD, merge, misspelt
 
 #: Variable of a host → option of gpu_operator_plan.
@@ -58,6 +59,21 @@ def operator_images(
     return merge(*({component: {field: value}} for component, field, value in old if value), images)
 
 
+def with_content(planned: Iterable[Mapping[str, Any]], manifests: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the objects of a plan whole: the content of a Secret is in no plan, so it comes from the inventory."""
+    known = [item for item in manifests if item.get("kind") == "Secret"]
+    return [{**item, **_content(item, known)} for item in planned]
+
+
+def _content(planned: Mapping[str, Any], secrets: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """A manifest without a namespace is in the one that the plan says."""
+    if planned["kind"] != "Secret":
+        return {}
+    meant = ref_of(planned)
+    same = (item for item in secrets if ref_of(item, meant.namespace) == meant)
+    return {key: value for key, value in next(same, {}).items() if key in CONTENT}
+
+
 class FilterModule:
     """Ansible's way to find the filters."""
 
@@ -69,4 +85,5 @@ class FilterModule:
             "operator_hosts": operator_hosts,
             "operator_images": operator_images,
             "misspelt_values": misspelt,
+            "with_content": with_content,
         }

@@ -245,7 +245,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._command import runner
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.partition import holders
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as kube_connect
-from ansible_collections.t9k.gpu.plugins.module_utils._operator import disturbance, preflight, rights
+from ansible_collections.t9k.gpu.plugins.module_utils._operator import disturbance, objects, preflight, rights
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import plan as operator_plan
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import release as operator_release
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import state as operator_state
@@ -365,7 +365,12 @@ def argument_spec() -> dict[str, Any]:
         "pull_secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
         "own_pull_secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
         "service_monitor": {"type": "dict", "default": {"by": "none"}},
-        "manifests": {"type": "list", "elements": "dict", "default": []},
+        "manifests": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "no_log": True,
+        },  # what of it is hidden: objects.hide
         "nodes": {"type": "list", "elements": "str", "default": []},
         "gpu_nodes": {"type": "list", "elements": "str", "default": []},
         "nodes_failed": {"type": "list", "elements": "str", "default": []},
@@ -381,8 +386,10 @@ def argument_spec() -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    params = dict(module.params)
+    objects.hide(module)
     try:
-        module.exit_json(**run(module, module.params))
+        module.exit_json(**run(module, params))
     except (GpuError, PlanRefusedError) as error:
         module.fail_json(msg=str(error))
 

@@ -24,6 +24,7 @@ from operator_cluster import finished, params
 
 from ansible_collections.t9k.gpu.plugins.action.gpu_report import render
 from ansible_collections.t9k.gpu.plugins.filter.driver_nodes import driver_nodes
+from ansible_collections.t9k.gpu.plugins.filter.gpu_operator import with_content
 from ansible_collections.t9k.gpu.plugins.filter.gpu_summary import gpu_summary
 from ansible_collections.t9k.gpu.plugins.filter.plan_lines import plan_lines
 from ansible_collections.t9k.gpu.plugins.filter.run_lines import run_lines
@@ -92,11 +93,46 @@ def test_a_secret_among_the_manifests(known: dict[str, Any]) -> None:
     steps = operator_plan.plan(state, wanted)
     assert "objects" in [step.name for step in steps]
     result = gpu_operator_plan.result_of(state, wanted, steps)
-    shown_by_a_run = [result["summary"], result["diff"], result["warnings_found"], result["waiting_for"]]
     host = {"inventory_hostname": "a", "__gpu_operator_first": result}
-    told = [*map(json.dumps, shown_by_a_run), *run_lines([host])]
+    told = [json.dumps(result), *run_lines([host])]
     assert "token" in "".join(told)
     assert not leaks(told)
+
+
+def test_a_secret_reaches_the_one_task_that_shows_nothing() -> None:
+    """The plan has no content of it: the role takes that from the inventory, for the object that the plan means."""
+    item = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token", "labels": {"a": "b"}}}
+    other = {**item, "metadata": {"name": "token", "namespace": "elsewhere"}, "data": {"key": "b3RoZXI="}}
+    manifests = [other, {**item, "type": "Opaque", "stringData": {"key": SECRET}}]
+    queue = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "token"}, "data": {"a": "b"}}
+    meant = {**item, "type": "Opaque", "metadata": {**item["metadata"], "namespace": "gpu-operator"}}  # type: ignore[dict-item]
+    assert with_content([queue, meant], manifests) == [queue, {**meant, "stringData": {"key": SECRET}}]
+
+
+def test_what_the_plan_of_the_cluster_returns_and_logs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what else is in the manifests stays to be read, also where a Secret has the same word in it."""
+    logged: list[str] = []
+    monkeypatch.setattr("ansible.module_utils.basic.has_journal", False)
+    monkeypatch.setattr(AnsibleModule, "_log_to_syslog", lambda _module, text: logged.append(text))
+    monkeypatch.setattr(
+        gpu_operator_plan, "run", lambda _module, given: {"said": "gpu-operator, 8081", "n": len(given["manifests"])}
+    )
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token", "namespace": "gpu-operator"}}
+    manifests = [
+        {**secret, "stringData": {"key": SECRET, "where": "gpu-operator"}},
+        {**secret, "kind": "Service", "spec": {"ports": [{"port": 8081}]}},
+    ]
+    given = {name: value for name, value in params(manifests=manifests).items() if value not in ({}, [], "")}
+    with patch_module_args({**given, "api_key": "k3y-of-the-cluster"}), pytest.raises(SystemExit):
+        gpu_operator_plan.main()
+    told = json.loads(capsys.readouterr().out)
+    assert (told["said"], told["n"]) == ("gpu-operator, 8081", 2)
+    shown_arguments = told["invocation"]["module_args"]
+    assert shown_arguments["manifests"] == [secret, manifests[1]]
+    assert shown_arguments["api_key"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    assert logged and not leaks([json.dumps(told), *logged])
 
 
 def test_the_password_of_a_registry_goes_into_a_task_that_shows_nothing() -> None:

@@ -6,9 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import MANAGED_BY
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
 
 #: Kinds whose plural is not the lower-case kind plus "s".
 _PLURALS = {"endpoints": "endpoints", "ingress": "ingresses", "networkpolicy": "networkpolicies"}
@@ -73,6 +76,34 @@ def ref_of(item: Mapping[str, Any], namespace: str = "") -> Ref:
     kind = item["kind"]
     where = "" if kind in _CLUSTER_KINDS else metadata.get("namespace") or namespace
     return Ref(item["apiVersion"], kind, where, metadata["name"])
+
+
+#: Of a Secret.
+CONTENT = ("data", "stringData")
+
+
+def shown(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object as everybody may see it: a Secret without its content."""
+    return {key: value for key, value in item.items() if item.get("kind") != "Secret" or key not in CONTENT}
+
+
+def hide(module: AnsibleModule) -> None:
+    """Keep the content of Secrets out of the arguments that a module logs and shows.
+
+    No result has it. Ansible would leave every word of every manifest out of the result, names and namespaces among them.
+    """
+    manifests = module.params["manifests"]
+    module.no_log_values -= set(_texts(manifests)) - {module.params["api_key"]}
+    module.params["manifests"] = [shown(item) for item in manifests]
+
+
+def _texts(value: Any) -> Iterable[str]:
+    """Yield every text and number in it, as Ansible leaves them out."""
+    if isinstance(value, (dict, list)):
+        for below in value.values() if isinstance(value, dict) else value:
+            yield from _texts(below)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
 
 
 def service_monitor(monitor: Mapping[str, Any], operator_namespace: str, app: str) -> dict[str, Any]:

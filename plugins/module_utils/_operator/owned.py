@@ -169,7 +169,7 @@ def object_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
     if missing:
         after = {name: _shown(item, lacks) for name, (item, lacks) in missing.items()}
         reason = "not as wanted: " + ", ".join(missing)
-        yield writes("objects", reason, apply=[item for item, _lacks in missing.values()], after=after)
+        yield writes("objects", reason, apply=[objects.shown(item) for item, _lacks in missing.values()], after=after)
     if gone:
         reason = "no longer wanted: " + ", ".join(map(str, gone))
         yield writes("objects_remove", reason, delete=[each.to_dict() for each in gone])
