@@ -96,8 +96,12 @@ def unit(rest: list[str]) -> None:
 
 
 def _paths(usual: str, rest: list[str]) -> list[str]:
-    """Nothing where the words name a path ("-n 2" names none), else the usual one."""
-    named = any(Path(word.partition("::")[0]).exists() for word in rest)
+    """Nothing where the words name a path to be tested ("-n 2" names none, nor does what is left out), else the usual one."""
+    before = ["", *rest]
+    named = any(
+        Path(word.partition("::")[0]).exists() and option not in ("--ignore", "--deselect")
+        for option, word in zip(before, rest)
+    )
     return [] if named else [usual]
 
 

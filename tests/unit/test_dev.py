@@ -33,6 +33,8 @@ def test_a_failure_of_the_lab_is_its_own_message_and_no_traceback(capfd: pytest.
         (dev.unit, ["tests/unit/test_dev.py::test_x"], ["tests/unit/test_dev.py::test_x"]),
         (dev.slow, ["-x"], ["tests/slow", "-x"]),
         (dev.slow, ["tests/slow/test_dkms.py"], ["tests/slow/test_dkms.py"]),
+        (dev.unit, ["--ignore", "tests/unit/lab"], ["tests/unit", "--ignore", "tests/unit/lab"]),
+        (dev.unit, ["-q", "tests/unit/lab"], ["-q", "tests/unit/lab"]),
     ],
 )
 def test_the_tests_of_a_command_are_its_folder_or_the_paths_given(
