@@ -149,6 +149,8 @@ def _no_answer(outcome: Outcome, where: str, timeout_s: float) -> str:
     if outcome.end != "stuck":
         return found
     state = outcome.state or "unknown"
+    if state != "D":  # proc(5): only there no signal reaches it; the processors may have had no time for it
+        return f"{found}; process {outcome.pid} was killed and has not ended yet (state {state})"
     return f"{found}; process {outcome.pid} cannot be killed (state {state}: it waits inside the kernel)"
 
 

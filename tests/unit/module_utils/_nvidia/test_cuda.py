@@ -69,6 +69,7 @@ JUDGED = [
     (Outcome({"call": "cuInit"}, "killed", 9), "timeout", "no end within 60 s, in cuInit. Next: the driver hangs"),
     (Outcome({}, "killed", 9), "timeout", "in the start of the check"),
     (Outcome({"call": "cuInit"}, "stuck", None, 77, "D"), "timeout", "process 77 cannot be killed (state D"),
+    (Outcome({"call": "cuInit"}, "stuck", None, 77, "R"), "timeout", "process 77 was killed and has not ended yet (state R)"),
     (Outcome(DONE, "stuck", None, 77, "D"), "timeout", "in cuCtxDestroy_v2; process 77"),
     (Outcome({"exception": "MemoryError: "}), "failed", "broke off: MemoryError"),
     (Outcome({}), "failed", "without a word"),
