@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.lab.state import Lab
 
 FLOOR = """
@@ -70,13 +72,19 @@ def peak_memory_mib() -> float:
 
 @contextlib.contextmanager
 def hosts(name: str, spec: str) -> Iterator[Lab]:
-    """A lab of these hosts, taken down at the end."""
-    words = [sys.executable, "-m", "tests.lab.hosts"]
+    """A lab of these hosts, and of a cluster where the spec has one, taken down at the end."""
+    parts = ("hosts", "cluster") if yaml.safe_load(spec)["cluster"] else ("hosts",)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "lab.yml"
         file.write_text(spec)
         try:
-            subprocess.run([*words, "up", "--name", name, "--spec", str(file)], check=True, stdout=subprocess.DEVNULL)
+            for part in parts:
+                _lab(part, "up", "--name", name, "--spec", str(file))
             yield Lab(name)
         finally:
-            subprocess.run([*words, "down", "--name", name], check=True, stdout=subprocess.DEVNULL)
+            for part in reversed(parts):
+                _lab(part, "down", "--name", name)
+
+
+def _lab(part: str, *words: str) -> None:
+    subprocess.run([sys.executable, "-m", f"tests.lab.{part}", *words], check=True, stdout=subprocess.DEVNULL)
