@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,14 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 LIMIT_S = 600
 #: As examples/ansible.cfg has it: a connection that breaks off is tried again.
 SSH = {"ANSIBLE_SSH_EXTRA_ARGS": " ".join(ssh.ALIVE), "ANSIBLE_SSH_RETRIES": "3"}
+#: What shell commands on a host have to say in the end.
+Holds = Mapping[str, Callable[[str], bool]]
+HOLDS: Holds = {
+    "dpkg --audit": lambda said: said == "",
+    "nvidia-smi -L | wc -l": lambda said: said == "2",
+    "cat /sys/module/nvidia/version": lambda said: bool(said),
+    "dpkg --get-selections 'nvidia-driver*' | grep -c hold": lambda said: int(said) >= 1,
+}
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,7 @@ def _start(lab: Lab, host: str, variables: dict[str, Any], more: dict[str, str])
         [*argv, "-e", json.dumps(variables)],
         cwd=REPOSITORY,
         env={**os.environ, "KUBECONFIG": str(lab.kubeconfig), **SSH, **more},
+        stdin=subprocess.DEVNULL,  # runs side by side would share ours, and each wants it blocking
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -83,7 +92,7 @@ def _output(process: subprocess.Popen[str], limit: int) -> str:
         return process.communicate()[0] + f"\nfault runner: no end within {limit} s"
 
 
-def play(lab: Lab, host: str, scenario: Scenario, variables: dict[str, Any]) -> None:
+def play(lab: Lab, host: str, scenario: Scenario, variables: dict[str, Any], holds: Holds = HOLDS) -> None:
     """The scenario from its struck run to the last look; an AssertionError says what did not hold."""
     wanted = {**variables, **scenario.variables}
     first, heal = run(lab, host, wanted, scenario)
@@ -94,24 +103,15 @@ def play(lab: Lab, host: str, scenario: Scenario, variables: dict[str, Any]) -> 
     assert expected, f"{scenario.name}: exit status {first.rc}:\n{first.output[-3000:]}"
     assert scenario.says in first.output, f"{scenario.name}: wanted {scenario.says!r} in:\n{first.output[-3000:]}"
     ssh.wait(lab, host)
-    settled(lab, host, wanted)
+    settled(lab, host, wanted, holds)
 
 
-def settled(lab: Lab, host: str, variables: dict[str, Any]) -> None:
+def settled(lab: Lab, host: str, variables: dict[str, Any], holds: Holds) -> None:
     """One more run brings the node where it was to be, and the one after it has nothing to do."""
     more, _ = run(lab, host, variables)
     assert more.rc == 0, f"the next run failed:\n{more.output[-3000:]}"
     again, _ = run(lab, host, variables)
     assert (again.rc, again.changed) == (0, False), f"the run after it still changed:\n{again.output[-3000:]}"
-    for look, wanted in HOLDS.items():
+    for look, wanted in holds.items():
         found = ssh.run(lab, host, look).strip()
         assert wanted(found), f"{look}: {found!r}"
-
-
-#: What a shell command on the host has to say in the end.
-HOLDS: dict[str, Callable[[str], bool]] = {
-    "dpkg --audit": lambda said: said == "",
-    "nvidia-smi -L | wc -l": lambda said: said == "2",
-    "cat /sys/module/nvidia/version": lambda said: bool(said),
-    "dpkg --get-selections 'nvidia-driver*' | grep -c hold": lambda said: int(said) >= 1,
-}

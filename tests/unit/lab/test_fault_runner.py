@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.faults import ground, strike
+from tests.lab.faults import ground, matrix, strike
 from tests.lab.faults.listen import listening
 from tests.lab.faults.runner import Ended
 from tests.lab.faults.scenario import Point, Scenario, Watch
@@ -43,6 +44,14 @@ def test_every_point_is_one_of_the_role_s(scenario: Scenario) -> None:
     point = scenario.point
     file = ROLE / "steps" / f"{point.step}.yml"
     assert point.when == "random" or (file.exists() and point.task in file.read_text())
+
+
+def test_every_step_of_the_role_is_in_the_matrix_and_every_way_leads_to_one() -> None:
+    there = sorted(path.stem for path in (ROLE / "steps").iterdir())
+    cells = [(cell.point.step, cell.point.when, cell.strike) for step in matrix.STEPS for cell in matrix.cells(step)]
+    strikes = (strike.controller_killed, strike.power_cut)
+    assert cells == list(itertools.product(there, ("before", "after"), strikes))
+    assert set(matrix.WAYS) <= set(there)
 
 
 @pytest.mark.parametrize(
