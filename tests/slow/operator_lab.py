@@ -19,7 +19,17 @@ from tests.lab.state import Lab
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Written by the control plane itself all the time, or derived from what is compared.
-_NOISE = {"events", "leases", "pods", "replicasets", "controllerrevisions", "endpoints", "endpointslices", "nodes"}
+_NOISE = {
+    "componentstatuses",
+    "controllerrevisions",
+    "endpoints",
+    "endpointslices",
+    "events",
+    "leases",
+    "nodes",
+    "pods",
+    "replicasets",
+}
 _READS = ("get", "list", "watch")
 _VOLATILE = {"managedFields", "resourceVersion", "generation", "creationTimestamp"}
 
@@ -91,7 +101,7 @@ class OperatorLab:
             for resource in (api.get(base) or {"resources": []})["resources"]:
                 if "list" not in resource["verbs"] or resource["name"] in _NOISE:
                     continue
-                for item in api.items(f"{base}/{resource['name']}"):
+                for item in api.items(f"{base}/{resource['name']}") or []:  # an empty list of some kinds is null
                     metadata = item["metadata"]
                     where = f"{base}/{metadata.get('namespace', '')}/{resource['name']}/{metadata['name']}"
                     kept = {key: value for key, value in metadata.items() if key not in _VOLATILE}

@@ -26,8 +26,10 @@ VERSIONS = (
     sorted(path.stem.rpartition("-")[2] for path in Path(GIVEN).glob("*.tgz")) if GIVEN else ["v22.9.2", "v26.7.0"]
 )
 MIRROR = {"gpu_operator_image_registry": "registry.example/mirror"}
-#: What node feature discovery leaves on a node; taking it away is its own prune job's matter, which has no kubelet here.
-FOUND = "feature.node.kubernetes.io/"
+#: What an operator that is uninstalled leaves on nodes, a real one too: its labels and those of the discoveries (NVIDIA/gpu-operator's
+#: controller labels nodes only while it runs; node feature discovery's prune job has no kubelet here).
+FOUND = ("feature.node.kubernetes.io/", "nvidia.com/gpu.", "nvidia.com/mig.capable")
+OURS = ("nvidia.com/gpu.deploy.operands", "nvidia.com/device-plugin.config")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,9 @@ def same(lab: OperatorLab, before: dict[str, Any], left: frozenset[str] = frozen
 
 
 def _plain(found: Any) -> Any:
-    return {k: v for k, v in found.items() if not k.startswith(FOUND)} if isinstance(found, dict) else found
+    return (
+        {k: v for k, v in found.items() if k in OURS or not k.startswith(FOUND)} if isinstance(found, dict) else found
+    )
 
 
 def removed(lab: OperatorLab, version: str, **more: Any) -> None:
