@@ -155,14 +155,14 @@ def test_an_unchanged_run(lab: tuple[Lab, Path]) -> None:
 
 def test_waiting_lists_the_nodes_once_a_slice_and_then_watches(lab: tuple[Lab, Path]) -> None:
     found, folder = lab
-    options = {"kubeconfig": str(found.kubeconfig), "timeout": 25, "fail_on_timeout": False}
+    options = {"kubeconfig": str(found.kubeconfig), "timeout": 40, "fail_on_timeout": False}
     never = {"nfd": False, "sharing": {large(1)["metadata"]["name"]: "common"}}
     place = (found.folder / "audit.log").stat().st_size
     ran = measured(alone(folder, "gpu_operator_readiness", expect=never, **options), cwd=ROOT)
     of_nodes = [(verb, address) for verb, address in asked(found, place) if address.startswith("/api/v1/nodes")]
     lists, watches = ([verb for verb, _address in of_nodes].count(each) for each in ("list", "watch"))
     print(f"\nwaiting for a node among {COUNT}: {ran}, {lists} pages of nodes, {watches} watches")
-    assert watches >= 4 and lists <= 3 * COUNT // 500
+    assert watches >= 3 and lists <= 4 * COUNT // 500  # two slices, the last look, and one to spare
     assert ran.mib <= MOST_MIB
 
 
