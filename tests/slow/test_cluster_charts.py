@@ -58,7 +58,7 @@ def others(lab: OperatorLab) -> None:
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "ServiceMonitor",
         "metadata": {"name": "theirs"},
-        "spec": {},
+        "spec": {"endpoints": [{"port": "x"}], "selector": {}},
     }
     lab.api.create("/apis/monitoring.coreos.com/v1/namespaces/t9k-monitoring/servicemonitors", monitor)
     lab.api.patch("/api/v1/nodes/gpu-1", {"metadata": {"labels": {"team": "x", "nvidia.com/mig.strategy": "single"}}})

@@ -26,6 +26,12 @@ from tests.lab.state import Lab
 ROOT = Path(__file__).resolve().parents[2]
 COUNT, THREADS, SAMPLE = 5000, 8, 25
 READ_S, LABEL_S, MOST_MIB = 6.0, 12.0, 300
+HERE = {
+    "hosts": "localhost",
+    "gather_facts": False,
+    "connection": "local",
+    "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
+}
 PCI = {"feature.node.kubernetes.io/pci-10de.present": "true"}
 
 
@@ -137,7 +143,7 @@ def asked(lab: Lab, place: int) -> list[tuple[str, str]]:
 
 def alone(folder: Path, name: str, **options: Any) -> list[str]:
     """A play of one module."""
-    play = {"hosts": "localhost", "gather_facts": False, "connection": "local", "tasks": [{f"t9k.gpu.{name}": options}]}
+    play = {**HERE, "tasks": [{f"t9k.gpu.{name}": options}]}
     (folder / f"{name}.yml").write_text(json.dumps([play]))
     return ["ansible-playbook", "-v", "-i", "localhost,", str(folder / f"{name}.yml")]
 
@@ -187,7 +193,7 @@ def others(lab: Lab, folder: Path, names: list[str]) -> None:
     spent = time.monotonic() - began
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "{{ item }}", "labels": {"example.org/pool": "c"}}}
     task = {"kubernetes.core.k8s": {"kubeconfig": str(lab.kubeconfig), "definition": node}, "loop": some}
-    play = {"hosts": "localhost", "gather_facts": False, "connection": "local", "tasks": [task]}
+    play = {**HERE, "tasks": [task]}
     (folder / "loop.yml").write_text(json.dumps([play]))
     loop = measured(["ansible-playbook", "-i", "localhost,", str(folder / "loop.yml")], cwd=ROOT)
     scale = COUNT / SAMPLE
