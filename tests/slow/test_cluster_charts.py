@@ -28,7 +28,7 @@ VERSIONS = (
 MIRROR = {"gpu_operator_image_registry": "registry.example/mirror"}
 #: What an operator that is uninstalled leaves on nodes, a real one too: its labels and those of the discoveries (NVIDIA/gpu-operator's
 #: controller labels nodes only while it runs; node feature discovery's prune job has no kubelet here).
-FOUND = ("feature.node.kubernetes.io/", "nvidia.com/gpu.", "nvidia.com/mig.capable")
+FOUND = ("feature.node.kubernetes.io/", "nvidia.com/gpu.", "nvidia.com/mig.")
 OURS = ("nvidia.com/gpu.deploy.operands", "nvidia.com/device-plugin.config")
 
 
@@ -61,7 +61,7 @@ def others(lab: OperatorLab) -> None:
         "spec": {"endpoints": [{"port": "x"}], "selector": {}},
     }
     lab.api.create("/apis/monitoring.coreos.com/v1/namespaces/t9k-monitoring/servicemonitors", monitor)
-    lab.api.patch("/api/v1/nodes/gpu-1", {"metadata": {"labels": {"team": "x", "nvidia.com/mig.strategy": "single"}}})
+    lab.api.patch("/api/v1/nodes/gpu-1", {"metadata": {"labels": {"team": "x"}}})
 
 
 def chart(version: str, lab: OperatorLab) -> str:
