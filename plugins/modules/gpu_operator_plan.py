@@ -175,7 +175,7 @@ inventory_wanted:
   description: In manifests mode, what the inventory says of a finished apply.
   returned: success
   type: dict
-values:
+chart_values:
   description: The chart's values as they should be.
   returned: success
   type: dict
@@ -309,7 +309,7 @@ def result_of(state: operator_state.ClusterState, wanted: Wanted, steps: tuple[S
         "summary": [line(step) for step in steps],
         "server_version": state.server_version,
         "diff": change.diff if steps else {},
-        "values": dict(wanted.values),
+        "chart_values": dict(wanted.values),
         "waiting": [each.to_dict() for each in found.waiting],
         "waiting_for": list(map(str, found.waiting)),
         "nodes_left_out": dict(found.out.nodes),
