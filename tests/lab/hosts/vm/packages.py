@@ -28,6 +28,7 @@ CONTRIB = (
     "nvidia-installer",
     "nvidia-kernel-common",
     "glx-",
+    "update-glx",
 )
 STAND_IN = "->/usr/lib/gpu-stand-in"
 LIB = "usr/lib/x86_64-linux-gnu"
@@ -146,7 +147,13 @@ def _unversioned(name: str) -> Iterator[Package]:
     yield Package("nvidia-modprobe", modprobe, {}, {"usr/bin/nvidia-modprobe": f"{STAND_IN}/nvidia-modprobe"})
     for small in ("nvidia-support", "nvidia-installer-cleanup", "nvidia-kernel-common"):
         yield Package(small, support)
-    yield Package("glx-alternative-nvidia", "1.2.2")
+    glx = "1.2.2"
+    yield Package("update-glx", glx)
+    yield Package("glx-alternative-mesa", glx, {"Depends": f"update-glx (= {glx})"})
+    cleanup = {"Pre-Depends": "nvidia-installer-cleanup"}
+    yield Package("glx-diversions", glx, {**cleanup, "Depends": f"glx-alternative-mesa (= {glx})"})
+    needs = f"update-glx (= {glx}), glx-diversions (= {glx}), glx-alternative-mesa"
+    yield Package("glx-alternative-nvidia", glx, {"Depends": needs})
 
 
 def _libraries(version: str) -> Iterator[Package]:
