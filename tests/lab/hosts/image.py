@@ -143,8 +143,8 @@ def stand_ins(*programs: str) -> dict[str, bytes]:
     return files
 
 
-def ubuntu(*kernels: str) -> dict[str, bytes]:
-    """What makes a Debian userland present itself as Ubuntu 22.04, with its archive; ``kernels``: as ``archive.files`` takes them."""
+def ubuntu(kernel: str) -> dict[str, bytes]:
+    """What makes a Debian userland present itself as Ubuntu 22.04, with its archive; ``kernel``: what the machine has."""
     source = HERE / "os" / "ubuntu-like"
     files = {
         "usr/lib/os-release": "os-release",
@@ -152,7 +152,7 @@ def ubuntu(*kernels: str) -> dict[str, bytes]:
         "etc/apt/preferences.d/lab": "preferences",
     }
     own = {path: (source / name).read_bytes() for path, name in files.items()}
-    return {**own, **archive.files(*kernels)}
+    return {**own, **archive.files(kernel)}
 
 
 def _derive(base: str, name: str, files: bytes, setup: bytes) -> None:

@@ -187,3 +187,13 @@ def test_every_package_is_in_the_component_that_debian_has_it_in() -> None:
     assert found["nvidia-kernel-dkms"] == found["libcuda1"] == "non-free"
     assert found["nvidia-open-kernel-dkms"] == found["nvidia-persistenced"] == "contrib"
     assert found["firmware-nvidia-gsp"] == "non-free-firmware"
+
+
+@pytest.mark.parametrize("system", image.RELEASES)
+def test_the_files_of_each_system_can_be_made(system: str) -> None:
+    """The disk itself takes minutes, and is made by the slow tests alone."""
+    kernel = "6.1.0-40-amd64"
+    files = image.content(system, (kernel, "6.1.0-41-amd64"))
+    of_the_kernel = [path for path in files if f"linux-modules-nvidia-535-server-{kernel}_" in path]
+    assert {path.split("/")[0] for path in files} >= {"etc", "srv", "usr"}
+    assert bool(of_the_kernel) == (system == "ubuntu-like")

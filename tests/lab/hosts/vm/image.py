@@ -152,7 +152,7 @@ def content(system: str, kernels: tuple[str, str]) -> dict[str, bytes]:
 
 def _ubuntu(kernels: tuple[str, str]) -> dict[str, bytes]:
     """What makes the userland present itself as Ubuntu's, and the source of modules that are built with the image."""
-    files = image.ubuntu(*kernels)
+    files = image.ubuntu(kernels[0])  # the other comes from /srv/kernels/next
     source = packages.driver_source(packages.FLAVOURS[0], PREBUILT)
     files.update({f"usr/src/lab-driver/{name}": text.encode() for name, text in source.items()})
     files["usr/lib/lab/prebuilt-in-place"] = (HERE / "guest/prebuilt").read_bytes()
