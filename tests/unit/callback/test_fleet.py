@@ -31,7 +31,12 @@ def task(file: str, action: str = "ansible.builtin.command", **more: Any) -> Any
 
 
 def result(of: str, task: Any, **told: Any) -> CallbackTaskResult:
-    return CallbackTaskResult(Host(of), task, told, {"name": task.get_name()})
+    """As the installed ansible-core makes it: from 2.21 on of an object, before of a mapping."""
+    try:
+        from ansible._internal._task import UnifiedTaskResult
+    except ImportError:
+        return CallbackTaskResult(Host(of), task, told, {"name": task.get_name()})
+    return CallbackTaskResult(Host(of), task, UnifiedTaskResult.from_action_result_dict(told))
 
 
 class Rollout:
