@@ -54,7 +54,7 @@ options:
     type: int
     default: 900
   hold:
-    description: Seconds after which a run on another machine may take a node over, if this one was killed.
+    description: Seconds after its turn at which a run on another machine may take a node over, if this one was killed.
     type: int
     default: 7200
   max_unavailable:
@@ -99,7 +99,6 @@ pods:
 
 import os
 import time
-from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -167,8 +166,8 @@ def change_all(
     done: dict[str, list[Verdict]] = {}
 
     def one(request: Request) -> None:
-        labels, begun = params["nodes"][request.name] or {}, replace(request, until=until(params))
-        done[request.name] = partition(api, begun, wanted, labels, rules, patience)
+        labels = params["nodes"][request.name] or {}
+        done[request.name] = partition(api, request, wanted, labels, rules, patience)
 
     try:
         kube_connect.in_parallel(one, requests, at_once(api, params))
@@ -178,15 +177,12 @@ def change_all(
     return done
 
 
-def until(params: dict[str, Any]) -> float:
-    """Return when a run on another machine may take this one for dead, as far as a node that is begun now goes."""
-    return time.time() + float(params["budget_timeout"] + params["hold"])
-
-
 def run(params: dict[str, Any], check: bool) -> dict[str, Any]:
     me = holder.this_run(os.getppid())
     wanted = wanted_of(params)
-    requests = [Request(name, me, REASON, until(params), same_gpus=False) for name in sorted(params["nodes"])]
+    until, hold_s = time.time() + params["hold"], params["hold"]
+    names = sorted(params["nodes"])
+    requests = [Request(name, me, REASON, until, same_gpus=False, hold_s=hold_s) for name in names]
     api = kube_connect.connect(params, MOST)
     gone = look(api, requests, wanted)
     if not check:

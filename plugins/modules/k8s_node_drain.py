@@ -90,7 +90,7 @@ options:
     type: int
     default: 3600
   hold:
-    description: Seconds after which a run on another machine may take the node over, if this one was killed.
+    description: Seconds after its turn at which a run on another machine may take the node over, if this one was killed.
     type: int
     default: 7200
   max_unavailable:
@@ -297,6 +297,7 @@ def main() -> None:
         time.time() + params["hold"],
         params["boot_id"].strip(),
         params["machine_id"].strip(),
+        hold_s=params["hold"],
     )
     act = {"drained": drain, "uncordoned": readmit, "failed": note_failure}[params["state"]]
     try:

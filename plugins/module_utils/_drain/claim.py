@@ -39,6 +39,11 @@ class Request:
     boot_id: str = ""
     machine_id: str = ""
     same_gpus: bool = True  # whether the node shall offer afterwards what it offers now
+    hold_s: float = 0  # how long it may have the node, once its turn has come; 0: until is final
+
+    def from_now(self) -> Request:
+        """Return it with the time that begins now: until then it has waited for its turn, which may take hours."""
+        return replace(self, until=time.time() + self.hold_s) if self.hold_s else self
 
 
 @dataclass(frozen=True)

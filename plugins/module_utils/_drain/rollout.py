@@ -56,11 +56,11 @@ class NotBegun(GpuError):  # noqa: N818 - a reason, not this node's fault
     """The rollout did not come to this node, which is as it was."""
 
 
-def reserve(api: Api, request: Request, rules: Rules, deadline: Deadline) -> bool:
+def reserve(api: Api, request: Request, rules: Rules, deadline: Deadline) -> tuple[Request, bool]:
     """Enter the node in the ledger as soon as the budget allows; nothing is done where no budget is kept.
 
-    False for a node that an earlier run left away, where there is no room: going on with it takes no further one away, but it
-    must not be taken anew.
+    Returned is the request as it was entered, its time beginning then, and False for a node that an earlier run left away, where
+    there is no room: going on with it takes no further one away, but it must not be taken anew.
     """
     while rules.max_unavailable:
         ledger = _ledger(api, rules)
@@ -71,15 +71,16 @@ def reserve(api: Api, request: Request, rules: Rules, deadline: Deadline) -> boo
         tally = budget.count(gpu_nodes, entries, request.name, rules.max_unavailable, _lives)
         pause = (ledger["metadata"].get("annotations") or {}).get(budget.PAUSE)
         if pause is None and tally.room:
-            if _enter(api, request, rules, ledger, tally):
-                return True
+            begun = request.from_now()
+            if _enter(api, begun, rules, ledger, tally):
+                return begun, True
             continue  # somebody else was faster: count again, at once
         if any(node["metadata"]["name"] == request.name and resumable(node) for node in nodes):
-            return False
+            return request.from_now(), False
         if deadline.passed:
             raise _full(request, rules, tally, pause, deadline)
         deadline.pause(_POLLS)
-    return True
+    return request.from_now(), True
 
 
 def _lives(entry: Entry) -> bool:

@@ -55,7 +55,8 @@ def drain(
     wait = Deadline(wait_s)
     claim = None
     while claim is None:
-        claim = _take(api, request, rules, only_resume=not rollout.reserve(api, request, rules, wait))
+        request, room = rollout.reserve(api, request, rules, wait)
+        claim = _take(api, request, rules, only_resume=not room)
     try:
         evict.wait_for_jobs(api, request.name, wanted, jobs.selector, Deadline(jobs.timeout_s))
         evict.require_evictable(api, request.name, evict.look(api, request.name, wanted))

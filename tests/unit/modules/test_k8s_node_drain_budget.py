@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import Any
 
 import pytest
@@ -73,6 +75,29 @@ def test_room_is_waited_for(play: Any, cluster: FakeCluster) -> None:
     cluster.answer = back_at_last  # type: ignore[method-assign]
     assert play(**{**BUDGET, "budget_timeout": 30})["node"] == "drained"
     assert len(lists) == 3
+
+
+def test_a_long_wait_for_room_takes_nothing_of_the_time_to_hold_the_node(
+    play: Any, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a large fleet the turn may come hours later than the run began."""
+    cluster.add_node("gpu-02", gpus=1)
+    cluster.write("gpu-02", {"spec": {"unschedulable": True}}, "kubectl")
+    answer, clock, waited, lists = cluster.answer, time.time, [0.0], []
+
+    def back_hours_later(method: str, target: str, body: Any) -> Any:
+        if target.startswith(NODES + "?") or target == NODES:
+            lists.append(target)
+            if len(lists) == 2:
+                waited[0] = 3 * 3600
+                cluster.write("gpu-02", {"spec": {"unschedulable": None}}, "kubectl")
+        return answer(method, target, body)
+
+    cluster.answer = back_hours_later  # type: ignore[method-assign]
+    monkeypatch.setattr(time, "time", lambda: clock() + waited[0])
+    assert play(**{**BUDGET, "budget_timeout": 6 * 3600, "hold": 7200}).get("node") == "drained"
+    until = json.loads(ledger(cluster)["gpu-01"])["until"]
+    assert 7100 < until - time.time() <= 7200
 
 
 def test_of_two_that_see_the_same_room_one_counts_again(play: Any, cluster: FakeCluster) -> None:
