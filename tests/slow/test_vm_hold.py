@@ -21,7 +21,9 @@ WANTED = {"driver_version": "535.161.08", "driver_module_build": "prebuilt", "dr
 @pytest.fixture(scope="module")
 def installed() -> Iterator[Machine]:
     with machine("vm-hold", "ubuntu-like") as up:
-        up.ask("rm -r /boot/*-cloud-* /lib/modules/*-cloud-* && update-grub")  # it would be GRUB's first, and has no modules
+        up.ask(
+            "rm -r /boot/*-cloud-* /lib/modules/*-cloud-* && update-grub"
+        )  # it would be GRUB's first, and has no modules
         done = up.play(**WANTED)
         assert done.returncode == 0, done.stdout[-6000:]
         yield up
