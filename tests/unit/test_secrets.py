@@ -112,13 +112,19 @@ def test_a_secret_reaches_the_one_task_that_shows_nothing() -> None:
     assert with_content([queue, meant], manifests) == [queue, {**meant, "stringData": {"key": SECRET}}]
 
 
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a module writes to the log of its machine."""
+    lines: list[str] = []
+    monkeypatch.setattr("ansible.module_utils.basic.has_journal", False)
+    monkeypatch.setattr(AnsibleModule, "_log_to_syslog", lambda _module, text: lines.append(text))
+    return lines
+
+
 def test_what_the_plan_of_the_cluster_returns_and_logs(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], logged: list[str]
 ) -> None:
     """And what else is in the manifests stays to be read, also where a Secret has the same word in it."""
-    logged: list[str] = []
-    monkeypatch.setattr("ansible.module_utils.basic.has_journal", False)
-    monkeypatch.setattr(AnsibleModule, "_log_to_syslog", lambda _module, text: logged.append(text))
     monkeypatch.setattr(
         gpu_operator_plan, "run", lambda _module, given: {"said": "gpu-operator, 8081", "n": len(given["manifests"])}
     )
@@ -167,12 +173,9 @@ def hides_its_password(task: dict[str, Any]) -> bool:
 
 
 def test_what_the_plan_returns_and_logs_of_a_mirror(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], logged: list[str]
 ) -> None:
     """The journal of a node has the arguments of every module; and what is no password stays to be read."""
-    logged: list[str] = []
-    monkeypatch.setattr("ansible.module_utils.basic.has_journal", False)
-    monkeypatch.setattr(AnsibleModule, "_log_to_syslog", lambda _module, text: logged.append(text))
     wanted: dict[str, Any] = {"supported_os": {}, "source": {"kind": "mirror", "suites": ["jammy"]}}
     wanted["source"]["uris"] = [*ENTRY.uris, "https://plain.internal/"]
     said = {
