@@ -18,7 +18,7 @@ description:
     on with it.
   - What it notes on a node, and how nodes that are away are counted, is as M(t9k.gpu.k8s_node_drain) does it.
 author: t9k.gpu maintainers (@t9k)
-extends_documentation_fragment: t9k.gpu.kube
+extends_documentation_fragment: [t9k.gpu.kube, t9k.gpu.drain]
 attributes:
   check_mode:
     description: Looks at the nodes' pods and says which would go; the API server is asked by evictions that are not carried out.
@@ -33,18 +33,10 @@ options:
         which is only waited for and let in again.
     type: dict
     required: true
-  force:
-    description: Whether pods that nothing would make again are deleted.
-    type: bool
-    default: false
   delete_emptydir_data:
     description: Whether pods with an emptyDir are evicted, which loses its data; otherwise they are a reason to refuse.
     type: bool
     default: true
-  grace_period:
-    description: Seconds that each pod has to end, V(-1) for its own.
-    type: int
-    default: -1
   timeout:
     description: Seconds within which every pod must be gone.
     type: int
@@ -53,28 +45,11 @@ options:
     description: Seconds within which the MIG manager must have done its work.
     type: int
     default: 900
-  hold:
-    description: Seconds after its turn at which a run on another machine may take a node over, if this one was killed.
-    type: int
-    default: 7200
   max_unavailable:
     description:
       - How many GPU nodes may be away at a time, as a number or as a share such as V(25%), whoever took them. V("") keeps no budget.
     type: str
     default: "1"
-  budget_timeout:
-    description: Seconds to wait for room in the budget. After that it fails, and the node is as it was.
-    type: int
-    default: 21600
-  known_gpu_nodes:
-    description: Nodes that have GPUs although nothing in the cluster tells.
-    type: list
-    elements: str
-    default: []
-  namespace:
-    description: Where the ConfigMap V(t9k-gpu-rollout) is, which is made if it is missing.
-    type: str
-    default: t9k-gpu
 notes:
   - Needs V(get), V(list) and V(patch) on V(nodes), V(list) on V(pods), V(create) on V(pods/eviction), V(get) on V(daemonsets.apps), on
     V(poddisruptionbudgets.policy) and on V(namespaces), and V(get), V(create) and V(patch) on V(configmaps) in O(namespace).
@@ -116,6 +91,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._drain.partition import (
 )
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.pods import GOES, Verdict
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.rollout import Rules
+from ansible_collections.t9k.gpu.plugins.module_utils._drain.wanted import ARGUMENT_SPEC as DRAIN_SPEC
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as kube_connect
@@ -124,16 +100,10 @@ from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as ku
 MOST = 16
 OPTIONS: dict[str, dict[str, Any]] = {
     "nodes": {"type": "dict", "required": True},
-    "force": {"type": "bool", "default": False},
     "delete_emptydir_data": {"type": "bool", "default": True},
-    "grace_period": {"type": "int", "default": -1},
     "timeout": {"type": "int", "default": 900},
     "manager_timeout": {"type": "int", "default": 900},
-    "hold": {"type": "int", "default": 7200},
     "max_unavailable": {"type": "str", "default": "1"},
-    "budget_timeout": {"type": "int", "default": 21600},
-    "known_gpu_nodes": {"type": "list", "elements": "str", "default": []},
-    "namespace": {"type": "str", "default": "t9k-gpu"},
 }
 
 
@@ -180,9 +150,8 @@ def change_all(
 def run(params: dict[str, Any], check: bool) -> dict[str, Any]:
     me = holder.this_run(os.getppid())
     wanted = wanted_of(params)
-    until, hold_s = time.time() + params["hold"], params["hold"]
     names = sorted(params["nodes"])
-    requests = [Request(name, me, REASON, until, same_gpus=False, hold_s=hold_s) for name in names]
+    requests = [Request(name, me, REASON, same_gpus=False, hold_s=params["hold"]) for name in names]
     api = kube_connect.connect(params, MOST)
     gone = look(api, requests, wanted)
     if not check:
@@ -193,7 +162,9 @@ def run(params: dict[str, Any], check: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={**kube_connect.ARGUMENT_SPEC, **OPTIONS}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={**kube_connect.ARGUMENT_SPEC, **DRAIN_SPEC, **OPTIONS}, supports_check_mode=True
+    )
     try:
         module.exit_json(**run(module.params, module.check_mode))
     except GpuError as error:

@@ -20,7 +20,7 @@ description:
   - With O(state=uncordoned), brings the operands back, waits until the node is Ready since the host's boot and offers as many GPUs as
     before, and uncordons it, if it was this module that cordoned it.
 author: t9k.gpu maintainers (@t9k)
-extends_documentation_fragment: t9k.gpu.kube
+extends_documentation_fragment: [t9k.gpu.kube, t9k.gpu.drain]
 attributes:
   check_mode:
     description: Looks at the node and its pods and says which would go; the API server is asked by evictions that are not carried out.
@@ -61,10 +61,6 @@ options:
     type: str
     choices: [all, gpu_pods]
     default: all
-  force:
-    description: Whether pods that nothing would make again are deleted.
-    type: bool
-    default: false
   ignore_daemonsets:
     description: Whether pods of DaemonSets stay where they are; otherwise they are a reason to refuse.
     type: bool
@@ -73,10 +69,6 @@ options:
     description: Whether pods with an emptyDir are evicted, which loses its data; otherwise they are a reason to refuse.
     type: bool
     default: false
-  grace_period:
-    description: Seconds that each pod has to end, V(-1) for its own.
-    type: int
-    default: -1
   timeout:
     description: Seconds within which every pod must be gone, or (O(state=uncordoned)) the node back.
     type: int
@@ -89,10 +81,6 @@ options:
     description: Seconds that they have for it. They are not evicted after that; the drain fails.
     type: int
     default: 3600
-  hold:
-    description: Seconds after its turn at which a run on another machine may take the node over, if this one was killed.
-    type: int
-    default: 7200
   max_unavailable:
     description:
       - How many GPU nodes may be away at a time, as a number or as a share such as V(25%). Without it, no budget is kept.
@@ -100,25 +88,12 @@ options:
         by a ConfigMap in O(namespace) that is only written as it was read.
     type: str
     default: ""
-  budget_timeout:
-    description: Seconds to wait for room in the budget. After that it fails, and the node is as it was, see RV(not_begun).
-    type: int
-    default: 21600
   max_failures:
     description:
       - So many nodes may fail after this ansible-playbook began until no further node is begun, see RV(not_begun).
       - V(0) is any number.
     type: int
     default: 0
-  known_gpu_nodes:
-    description: Nodes that have GPUs although nothing in the cluster tells, as before the GPU Operator is there.
-    type: list
-    elements: str
-    default: []
-  namespace:
-    description: Where the ConfigMap V(t9k-gpu-rollout) is, which is made if it is missing.
-    type: str
-    default: t9k-gpu
   proven:
     description:
       - With O(state=uncordoned), the node's GPUs were proven, so the taint V(gpu.t9k.io/unproven) is taken away, if its kubelet registered
@@ -206,6 +181,7 @@ from ansible_collections.t9k.gpu.plugins.module_utils._drain import mark as drai
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.claim import Request
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.pods import STAYS, Verdict
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.rollout import NotBegun, Rules
+from ansible_collections.t9k.gpu.plugins.module_utils._drain.wanted import ARGUMENT_SPEC as DRAIN_SPEC
 from ansible_collections.t9k.gpu.plugins.module_utils._drain.wanted import Wanted
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube import connect as kube_connect
@@ -217,19 +193,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "boot_id": {"type": "str", "default": ""},
     "machine_id": {"type": "str", "default": ""},
     "mode": {"type": "str", "choices": ["all", "gpu_pods"], "default": "all"},
-    "force": {"type": "bool", "default": False},
     "ignore_daemonsets": {"type": "bool", "default": True},
     "delete_emptydir_data": {"type": "bool", "default": False},
-    "grace_period": {"type": "int", "default": -1},
     "timeout": {"type": "int", "default": 900},
     "jobs_selector": {"type": "str", "default": ""},
     "jobs_timeout": {"type": "int", "default": 3600},
-    "hold": {"type": "int", "default": 7200},
     "max_unavailable": {"type": "str", "default": ""},
-    "budget_timeout": {"type": "int", "default": 21600},
     "max_failures": {"type": "int", "default": 0},
-    "known_gpu_nodes": {"type": "list", "elements": "str", "default": []},
-    "namespace": {"type": "str", "default": "t9k-gpu"},
     "proven": {"type": "bool", "default": False},
 }
 
@@ -288,15 +258,16 @@ def note_failure(api: kube_connect.Api, request: Request, _params: dict[str, Any
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={**kube_connect.ARGUMENT_SPEC, **OPTIONS}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={**kube_connect.ARGUMENT_SPEC, **DRAIN_SPEC, **OPTIONS}, supports_check_mode=True
+    )
     params = module.params
     request = Request(
         params["name"],
         holder.this_run(os.getppid()),
         params["reason"],
-        time.time() + params["hold"],
-        params["boot_id"].strip(),
-        params["machine_id"].strip(),
+        boot_id=params["boot_id"].strip(),
+        machine_id=params["machine_id"].strip(),
         hold_s=params["hold"],
     )
     act = {"drained": drain, "uncordoned": readmit, "failed": note_failure}[params["state"]]

@@ -7,6 +7,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+#: Of every module that empties nodes; documented in the fragment ``t9k.gpu.drain``.
+ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+    "force": {"type": "bool", "default": False},
+    "grace_period": {"type": "int", "default": -1},
+    "hold": {"type": "int", "default": 7200},
+    "budget_timeout": {"type": "int", "default": 21600},
+    "known_gpu_nodes": {"type": "list", "elements": "str", "default": []},
+    "namespace": {"type": "str", "default": "t9k-gpu"},
+}
+
 
 @dataclass(frozen=True)
 class Wanted:
