@@ -1,20 +1,15 @@
 """What the seconds between cordon and uncordon are made of, for an upgrade within a branch on a node that has pods.
 
 A lab host with systemd, apt and a real restart, a node of a real API server whose pods kwok plays. The parts are read from the tasks of
-the run itself (``ansible.posix.jsonl``): what no other part claims is the role's own.
+the run itself: what no other part claims is the role's own.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import Any
 
-from tests.benchmark import page, plays, pods
+from tests.benchmark import page, plays, pods, tasks
 from tests.lab.faults.ground import drained, ground, host_name
 from tests.lab.state import Lab
 
@@ -34,16 +29,6 @@ PARTS = {
     "proof by computing": ("Every GPU computes",),
 }
 OURS = "ours"
-
-
-@dataclass(frozen=True)
-class Task:
-    """A task that ran on the node; ``began`` and ``ended`` in seconds since the epoch."""
-
-    name: str
-    began: float
-    ended: float
-    result: Mapping[str, Any]
 
 
 def measure(runs: int) -> str:
@@ -72,13 +57,13 @@ listed by name, at most {GOAL_S:.0f} s; {ours:.1f} s seen.
 {runs} runs; {page.machine()}."""
 
 
-def parts(tasks: list[Task]) -> dict[str, float]:
+def parts(ran: list[tasks.Task]) -> dict[str, float]:
     """Share out the seconds between cordon and uncordon."""
     since = next(
-        task.result["since"] for task in tasks if task.name.endswith("Empty the node") and "since" in task.result
+        task.result["since"] for task in ran if task.name.endswith("Empty the node") and "since" in task.result
     )
-    until = next(task.ended for task in tasks if "away_s" in task.result)
-    away = [task for task in tasks if task.ended > since and task.began < until]
+    until = next(task.ended for task in ran if "away_s" in task.result)
+    away = [task for task in ran if task.ended > since and task.began < until]
     found = {
         part: sum(task.ended - max(task.began, since) for task in away if any(name in task.name for name in names))
         for part, names in PARTS.items()
@@ -86,24 +71,10 @@ def parts(tasks: list[Task]) -> dict[str, float]:
     return {**found, OURS: until - since - sum(found.values())}
 
 
-def _change(lab: Lab, version: str) -> list[Task]:
+def _change(lab: Lab, version: str) -> list[tasks.Task]:
     variables = {**drained(lab), "driver_version": version}
-    settings = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.jsonl"}
-    played = plays.play("playbooks/driver.yml", lab.inventory, variables, environment=settings)
-    return list(_tasks(played.output))
-
-
-def _tasks(output: str) -> Iterator[Task]:
-    for line in output.splitlines():
-        event = json.loads(line) if line.startswith("{") else {}
-        if event.get("_event") == "v2_runner_on_ok" and HOST in event["hosts"]:
-            task = event["task"]
-            took = task["duration"]
-            yield Task(task["name"], _seconds(took["start"]), _seconds(took["end"]), event["hosts"][HOST])
-
-
-def _seconds(at: str) -> float:
-    return datetime.fromisoformat(at.rstrip("Z")).replace(tzinfo=timezone.utc).timestamp()
+    played = plays.play("playbooks/driver.yml", lab.inventory, variables, environment=tasks.TOLD)
+    return list(tasks.of_host(played.output, HOST))
 
 
 def _kubectl(lab: Lab, *argv: str, stdin: str = "") -> None:

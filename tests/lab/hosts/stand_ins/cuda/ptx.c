@@ -207,14 +207,15 @@ struct group {
 /* The values of one operand for every lane: its register, or a copy in room. */
 static const uint64_t *values(struct group *group, const struct operand *operand, uint64_t *room) {
     if (operand->kind == REGISTER) return group->registers[operand->value];
+    uint64_t block = group->first / group->threads, thread = group->first % group->threads;
     for (int lane = 0; lane < group->lanes; lane++) {
-        uint64_t thread = group->first + lane;
         switch (operand->kind) {
         case PARAMETER: room[lane] = group->parameters[operand->value]; break;
-        case CTAID: room[lane] = thread / group->threads; break;
-        case TID: room[lane] = thread % group->threads; break;
+        case CTAID: room[lane] = block; break;
+        case TID: room[lane] = thread; break;
         default: room[lane] = group->threads;
         }
+        if (++thread == group->threads) thread = 0, block++;
     }
     return room;
 }
@@ -229,16 +230,20 @@ static int reach(struct group *group, const uint64_t *addresses, const uint64_t 
     return 0;
 }
 
+/* Compiled twice, since the wider registers of newer processors take eight lanes at a time; the loader picks. */
+#define FOR_THIS_PROCESSOR __attribute__((target_clones("avx2", "default")))
+
 #define EACH_LANE(expression) \
-    for (int lane = 0; lane < group->lanes; lane++) { \
+    _Pragma("GCC ivdep") for (int lane = 0; lane < lanes; lane++) { \
         uint64_t a = in[1][lane], b = in[2][lane], c = in[3][lane]; \
         (void)b, (void)c, out[lane] = (expression); \
     } \
     break
 
-static int compute(struct group *group, const struct instruction *at) {
+FOR_THIS_PROCESSOR static int compute(struct group *group, const struct instruction *at) {
     static _Thread_local uint64_t room[OPERANDS][LANES];
     const uint64_t *in[OPERANDS];
+    const int lanes = group->lanes;
     uint64_t mask = at->bits == 32 ? UINT32_MAX : UINT64_MAX, *out = group->registers[at->operands[0].value];
     for (int each = 0; each < OPERANDS; each++)
         in[each] = at->operands[each].kind ? values(group, &at->operands[each], room[each]) : room[each];
@@ -257,7 +262,7 @@ static int compute(struct group *group, const struct instruction *at) {
 }
 
 /* How many lanes take this branch. */
-static int taken(const struct group *group, const struct instruction *at) {
+FOR_THIS_PROCESSOR static int taken(const struct group *group, const struct instruction *at) {
     int count = 0;
     if (at->guard < 0) return group->lanes;
     for (int lane = 0; lane < group->lanes; lane++) count += (group->registers[at->guard][lane] != 0) != at->guard_not;
