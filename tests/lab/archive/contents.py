@@ -53,12 +53,17 @@ class Contents:
     scripts: dict[str, str] = field(default_factory=dict)
 
 
-def of_driver(stem: str, version: str, flavour: str, *, server: bool, firmware_inside: bool) -> Contents:
-    """Of a package of a driver's source; ``stem`` is its name without branch and flavour, ``version`` the driver's."""
+def of_driver(
+    stem: str, version: str, flavour: str, *, server: bool, firmware_inside: bool, daemon: str = "nvidia-compute-utils"
+) -> Contents:
+    """Of a package of a driver's source; ``stem`` is its name without branch and flavour, ``version`` the driver's.
+
+    ``daemon`` is the stem of the package that brings the persistence daemon.
+    """
     source = f"usr/src/nvidia-{'srv' if server else ''}{flavour}-{version}".replace("--", "-")
     if stem == "nvidia-utils":
         return Contents({"usr/bin/nvidia-smi": f"{STAND_IN}/nvidia-smi"})
-    if stem in ("nvidia-compute-utils", "nvidia-persistenced"):
+    if stem == daemon:
         return Contents(
             {
                 "usr/bin/nvidia-persistenced": f"{STAND_IN}/nvidia-persistenced",

@@ -60,7 +60,9 @@ def _driver(upload: Upload, facts: Mapping[str, Any]) -> Iterator[Package]:
             listed = {key: [_fill(each, upload, flavour, plain) for each in wanted[key]] for key in rows}
             kept = {**rows, "family": [each for each in rows.get("family", ()) if each != name]}
             stem = template.partition("-{s}")[0]
-            inside = contents.of_driver(stem, upload.upstream, flavour, server=False, firmware_inside=False)
+            inside = contents.of_driver(
+                stem, upload.upstream, flavour, server=False, firmware_inside=False, daemon="nvidia-persistenced"
+            )
             fields = relations(kept, listed)
             yield _package(
                 name, upload.version, fields, files=inside.files, scripts=inside.scripts, summary=rows["summary"]

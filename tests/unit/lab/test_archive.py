@@ -181,6 +181,16 @@ def test_the_newest_of_nvidias_metas_takes_whatever_is_newer() -> None:
     ]
 
 
+@pytest.mark.parametrize("day", ["2025-11-30", "2026-09-15"])
+def test_no_file_of_one_driver_is_in_two_packages(day: str) -> None:
+    """dpkg would refuse the second of them. Pinning packages conflict with each other, so that one at most is there."""
+    owners: dict[tuple[str, str], list[str]] = {}
+    for package in cuda.packages(day):
+        for path in set(package.files) - {cuda.PIN}:
+            owners.setdefault((package.version, path), []).append(package.name)
+    assert not {key: names for key, names in owners.items() if len(names) > 1}
+
+
 def test_a_tests_own_kernel_stands_in_for_one_of_the_table() -> None:
     every = ubuntu.moment(ubuntu.entries("jammy", host.releases("6.18.5-lab")), "2024-05-20")["updates"]
     names = {package.name for package in every}
