@@ -32,7 +32,7 @@ HOLDS: Holds = {
     "dpkg --audit": lambda said: said == "",
     "nvidia-smi -L | wc -l": lambda said: said == "2",
     "cat /sys/module/nvidia/version": lambda said: bool(said),
-    "dpkg --get-selections 'nvidia-driver*' | grep -c hold": lambda said: int(said) >= 1,
+    "dpkg --get-selections '*nvidia*' | grep -c 'hold$'": lambda said: int(said) >= 1,
 }
 
 
