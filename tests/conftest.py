@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 #: Dearest first, in seconds on 2 cores: what takes longest begins first. A scenario that is not named comes before them.
@@ -23,12 +26,22 @@ SECONDS = {
 ALONE = ("test_scenarios.py", "test_lint.py")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a file together, since they share its fixtures: pytest-xdist's own groups (3.8) do nothing under pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if Path(file).name in ALONE else file
+
+    return ByFile(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the checks by their cost, before the unit tests; the tests of a file stay together, since they share its fixtures."""
-    for item in items:
-        if item.path.name not in ALONE:
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+    """Order the checks by their cost, before the unit tests."""
     items.sort(key=_cost, reverse=True)
 
 

@@ -85,7 +85,7 @@ def _install_for_tests() -> None:
 def test(rest: list[str]) -> None:
     """every check: unit tests, lint, sanity, molecule scenarios, some at a time; -n 1 runs them one after another"""
     _install_for_tests()
-    side_by_side = ["-n", str(min((os.cpu_count() or 1) + 1, 4)), "--dist", "loadgroup", "--no-loadscope-reorder"]
+    side_by_side = ["-n", str(min((os.cpu_count() or 1) + 1, 4)), "--dist", "loadscope", "--no-loadscope-reorder"]
     _exec(sys.executable, "-m", "pytest", "tests/unit", "tests/checks", *side_by_side, "--durations=20", *rest)
 
 
