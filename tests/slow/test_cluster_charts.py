@@ -131,28 +131,32 @@ def test_from_nothing_to_absent(lab: OperatorLab, version: str) -> None:
     same(lab, before)
 
 
+def rendered(lab: OperatorLab, version: str, *more: str) -> list[dict[str, Any]]:
+    argv = ["helm", "template", chart(version, lab), "--namespace=gpu-operator", "--set=driver.enabled=false", *more]
+    text = subprocess.run(argv, env=lab.environment, capture_output=True, text=True, check=True).stdout
+    return [each for each in yaml.safe_load_all(text) if each]
+
+
 def by_hand(lab: OperatorLab, version: str) -> frozenset[str]:
-    """Install as the written guide says; return the addresses of the chart's hooks, which ``helm template`` renders like the rest."""
-    argv = [
-        "helm",
-        "template",
-        chart(version, lab),
-        "--namespace=gpu-operator",
-        "--include-crds",
-        "--set=driver.enabled=false",
-    ]
-    rendered = subprocess.run(argv, env=lab.environment, capture_output=True, text=True, check=True).stdout
-    apply = ["kubectl", "--namespace=gpu-operator", "apply", "--filename=-"]
-    # Again, since a ClusterPolicy may come before its CRD is established; and then by the server, since kubectl's note of what it applied
-    # has no room for the largest CRD.
-    for more in ([], ["--server-side", "--force-conflicts"]):
-        argv = [*apply, *more]
-        done = subprocess.run(argv, env=lab.environment, input=rendered, capture_output=True, text=True, check=False)
+    """Install as the written guide says; return the ends of addresses of what a removal of the release leaves: the chart's hooks, which
+    ``helm template`` renders like the rest, and CRDs among its templates."""
+    documents = rendered(lab, version, "--include-crds")
+    kinds = [each for each in documents if each["kind"] == "CustomResourceDefinition"]
+    # By the server, since kubectl's note of what it applied has no room for the largest; the rest by kubectl, which leaves out the
+    # fields that older charts fill with null.
+    _kubectl(lab, ["apply", "--server-side", "--force-conflicts", "--filename=-"], kinds)
+    _kubectl(lab, ["wait", "--for=condition=Established", "--timeout=60s", "--filename=-"], kinds)
+    _kubectl(lab, ["apply", "--namespace=gpu-operator", "--filename=-"], [x for x in documents if x not in kinds])
+    left = [each for each in documents if "helm.sh/hook" in (each["metadata"].get("annotations") or {})]
+    left += [each for each in rendered(lab, version) if each["kind"] == "CustomResourceDefinition"]
+    return frozenset(f"{each['kind'].lower()}s/{each['metadata']['name']}" for each in left)
+
+
+def _kubectl(lab: OperatorLab, argv: list[str], documents: list[dict[str, Any]]) -> None:
+    told = yaml.safe_dump_all(documents)
+    argv = ["kubectl", *argv]
+    done = subprocess.run(argv, env=lab.environment, input=told, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    hooks = [
-        d for d in yaml.safe_load_all(rendered) if d and "helm.sh/hook" in (d["metadata"].get("annotations") or {})
-    ]
-    return frozenset(f"{hook['kind'].lower()}s/{hook['metadata']['name']}" for hook in hooks)
 
 
 def operator_pods(lab: OperatorLab) -> list[str]:
@@ -163,7 +167,7 @@ def operator_pods(lab: OperatorLab) -> list[str]:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_from_the_guides_install_to_ours(lab: OperatorLab, version: str) -> None:
     before = lab.objects()
-    hooks = by_hand(lab, version)
+    stays = by_hand(lab, version)
     wish = {**asked(version, lab), "gpu_operator_release": "release-name"}
     for _second in range(60):
         if operator_pods(lab):
@@ -176,7 +180,7 @@ def test_from_the_guides_install_to_ours(lab: OperatorLab, version: str) -> None
     shown(version, "adopted, again", *lab.works(**wish, gpu_operator_adopt=True))
     assert operator_pods(lab) == pods
     removed(lab, version, gpu_operator_release="release-name")
-    left = frozenset(key for key in lab.objects() if any(key.endswith(f"/{hook}") for hook in hooks))
+    left = frozenset(key for key in lab.objects() if any(key.endswith(f"/{each}") for each in stays))
     same(lab, before, left)
     for key in left:
         base, namespace, resource, name = key.rsplit("/", 3)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Dict
 
 from ansible.module_utils.common.yaml import yaml_load_all
@@ -44,20 +44,21 @@ def marked_crds(text: str, version: str, nfd: bool = True) -> list[Object]:
     return crds
 
 
-def marks(text: str, metadata: Mapping[str, Any]) -> list[Object]:
-    """Return a patch of each rendered object's metadata. CRDs have marks of their own."""
-    return [
-        {
-            "apiVersion": each["apiVersion"],
-            "kind": each["kind"],
-            "metadata": {
-                **{key: each["metadata"][key] for key in ("name", "namespace") if key in each["metadata"]},
-                **metadata,
-            },
-        }
-        for each in documents(text)
-        if each["kind"] != CRD
-    ]
+def marks(text: str, metadata: Mapping[str, Any], crds: Iterable[str] = ()) -> list[Object]:
+    """Return a patch of each rendered object's metadata.
+
+    Of CRDs among a chart's templates only those named are marked, and kept where the release goes: others may use them by then.
+    """
+    found = [each for each in documents(text) if each["kind"] != CRD or each["metadata"]["name"] in set(crds)]
+    return [_mark(each, metadata) for each in found]
+
+
+def _mark(item: Object, metadata: Mapping[str, Any]) -> Object:
+    named = {key: item["metadata"][key] for key in ("name", "namespace") if key in item["metadata"]}
+    patch = {"apiVersion": item["apiVersion"], "kind": item["kind"], "metadata": {**named, **metadata}}
+    if item["kind"] == CRD:
+        patch["metadata"]["annotations"] = {**metadata["annotations"], **KEEP}
+    return patch
 
 
 def gone(before: list[Mapping[str, Any]], now: set[Ref]) -> list[Ref]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.t9k.gpu.plugins.module_utils._errors import GpuError
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import labels
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.manifests import NFD_GROUP
 
 if TYPE_CHECKING:
     from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import ClusterState, Object
@@ -26,6 +27,7 @@ RELEASE_NAME = "meta.helm.sh/release-name"
 RELEASE_NAMESPACE = "meta.helm.sh/release-namespace"
 INSTANCE = "app.kubernetes.io/instance"
 OURS, UNMARKED, FOREIGN = "ours", "unmarked", "foreign"
+_CRD_GROUPS = (".nvidia.com", NFD_GROUP)
 #: Labels and annotations of tools that would undo whatever somebody else changes.
 _TOOLS = {
     "argocd.argoproj.io/tracking-id": "Argo CD",
@@ -167,6 +169,13 @@ def removal_faults(state: ClusterState, wanted: Wanted) -> Iterable[str]:
 
 def _where(told: list[str]) -> str:
     return "labels and annotations of " + ", ".join(" ".join(each.split()[:2]) for each in told)
+
+
+def crds_of_nobody(state: ClusterState) -> list[str]:
+    """Return the operator's and its discovery's CRDs that no release of helm and no tool has."""
+    signs = {name: {**labels(crd), **_annotations(crd)} for name, crd in state.crds.items()}
+    theirs = [name for name, found in signs.items() if {RELEASE_NAME, *_TOOLS} & set(found)]
+    return sorted(name for name in signs if name.endswith(_CRD_GROUPS) and name not in theirs)
 
 
 def helm_marks(wanted: Wanted) -> dict[str, Any]:

@@ -10,7 +10,11 @@ from typing import Any
 from ansible_collections.t9k.gpu.plugins.module_utils._kube.ours import note
 from ansible_collections.t9k.gpu.plugins.module_utils._operator import objects, values
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.disturbance import OPERAND_PODS, of_release
-from ansible_collections.t9k.gpu.plugins.module_utils._operator.ownership import helm_marks, to_adopt
+from ansible_collections.t9k.gpu.plugins.module_utils._operator.ownership import (
+    crds_of_nobody,
+    helm_marks,
+    to_adopt,
+)
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.policy import uses_driver_crd
 from ansible_collections.t9k.gpu.plugins.module_utils._operator.state import (
     CRD_COUNT,
@@ -133,7 +137,7 @@ def chart_steps(state: ClusterState, wanted: Wanted) -> Iterable[Step]:
         yield Step("chart", f"{wanted.chart} {wanted.version} is needed")
     if taken:
         told = "taken over: " + ", ".join(claim.what for claim in taken)
-        yield Step("adopt", told, data={"marks": helm_marks(wanted)})
+        yield Step("adopt", told, data={"marks": helm_marks(wanted), "crds": crds_of_nobody(state)})
     if outdated:
         yield Step("crds", outdated)
     if reason:

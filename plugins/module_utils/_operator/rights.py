@@ -23,6 +23,7 @@ RIGHTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("patch", "nvidia.com", "clusterpolicies"),
         ("patch", "rbac.authorization.k8s.io", "clusterroles"),
         ("patch", "rbac.authorization.k8s.io", "clusterrolebindings"),
+        ("patch", "apiextensions.k8s.io", "customresourcedefinitions"),
     ),
     "crds": (
         ("create", "apiextensions.k8s.io", "customresourcedefinitions"),

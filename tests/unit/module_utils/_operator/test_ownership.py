@@ -98,6 +98,27 @@ def test_what_the_mark_is() -> None:
         "annotations": {"meta.helm.sh/release-name": "gpu-operator", "meta.helm.sh/release-namespace": "gpu-operator"}}}  # fmt: skip
 
 
+NODE_RULES = "nodefeaturerules.nfd.k8s-sigs.io"
+
+
+@pytest.mark.parametrize(("annotations", "left_alone"), [
+    ({}, False),
+    ({"meta.helm.sh/release-name": "nfd", "meta.helm.sh/release-namespace": "nfd"}, True),
+    ({"argocd.argoproj.io/tracking-id": "nfd:…"}, True),
+])  # fmt: skip
+def test_a_crd_among_the_charts_templates_is_taken_over_where_it_is_nobodys(
+    annotations: dict[str, str], left_alone: bool
+) -> None:
+    """v22.9's chart has the one of node feature discovery there, and helm refuses to install over it without its marks."""
+    text = f"kind: CustomResourceDefinition\napiVersion: v1\nmetadata: {{name: {NODE_RULES}}}\n"
+    crds = {NODE_RULES: {"metadata": {"name": NODE_RULES, "annotations": annotations}}}
+    steps = operator_plan.plan(found(HAND, crds=crds), cluster.wanted(adopt=True))
+    data = next(step.data for step in steps if step.name == "adopt")
+    marked = marks(text, data["marks"], data["crds"])
+    assert [each["metadata"]["name"] for each in marked] == ([] if left_alone else [NODE_RULES])
+    assert all(each["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for each in marked)
+
+
 def test_what_0_1_0_installed_is_ours() -> None:
     state = cluster.finished(configmaps={})
     assert faults(state) == ()  # its description begins with t9k.gpu
