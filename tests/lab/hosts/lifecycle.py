@@ -60,6 +60,7 @@ def _containers(lab: Lab, hosts: Sequence[Host]) -> dict[str, Address]:
                 _remove(lab, name)
     if not hosts:
         return {}
+    machine.require_inotify(len(hosts))
     images = image.ensure(sorted({host.os for host in hosts}))
     subnet = network.ensure(lab.name, f"{LABEL}={lab.name}")
     addresses = {host.name: network.address(subnet, index) for index, host in enumerate(hosts)}

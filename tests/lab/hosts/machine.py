@@ -43,6 +43,10 @@ NEEDED = {
     },
 }
 
+#: How many instances of inotify all of root's processes may have, and what one host takes: of a limit of 128 the 22nd host had none left.
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+INOTIFY_OF_A_HOST = 6
+
 
 def as_root(keep: Sequence[str] = ()) -> list[str]:
     if os.geteuid() == 0:
@@ -78,6 +82,16 @@ def _there(what: str) -> bool:
     return (
         Path(what).exists() if what.startswith("/") else bool(shutil.which(what) or Path(f"/usr/sbin/{what}").exists())
     )
+
+
+def require_inotify(hosts: int, limit: Path = INOTIFY) -> None:
+    """Refuse more containers than can boot: systemd goes on without inotify, sshd never comes."""
+    there, wanted = int(limit.read_text()), hosts * INOTIFY_OF_A_HOST
+    if wanted > there:
+        raise LabError(
+            f"wanted: {wanted} instances of inotify for {hosts} hosts; found: {there} ({limit}); "
+            "next: sysctl -w fs.inotify.max_user_instances=1024"
+        )
 
 
 def install_missing_packages(kinds: Iterable[str]) -> None:

@@ -128,3 +128,11 @@ def test_a_base_comes_from_this_machines_own_mirrors(
     answer = subprocess.CompletedProcess([], 0, shown, b"")
     monkeypatch.setattr(machine, "run", lambda _argv, **_more: answer)
     assert image.mirrors(release) == lines
+
+
+def test_more_hosts_than_this_machine_has_inotify_for_are_refused(tmp_path: Path) -> None:
+    limit = tmp_path / "max_user_instances"
+    limit.write_text("128\n")
+    machine.require_inotify(21, limit)
+    with pytest.raises(LabError, match=r"wanted: 180 .* for 30 hosts; found: 128 .*sysctl -w fs.inotify"):
+        machine.require_inotify(30, limit)
