@@ -45,8 +45,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Callable
 
-#: Lines of a command's last words, and characters of each and of the command itself.
-LINES, CHARACTERS = 6, 300
+#: Lines of a command's last words.
+LINES = 6
+#: Characters of each, and of the command itself.
+CHARACTERS = 300
 UNKNOWN = "see the failed task above"
 
 
