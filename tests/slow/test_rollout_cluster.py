@@ -113,11 +113,12 @@ def test_a_failing_node_one_that_does_not_come_back_and_a_killed_controller(lab:
 
 
 def test_a_failure_stops_both_and_the_next_run_goes_on(lab: Lab, most_away: Path) -> None:
-    both = [controller(lab, part, FAILS=NODES[0], MAX_FAILURES="1") for part in (NODES[:6], NODES[6:])]
+    """Every node fails, so that whichever is the first stops them; those that were begun by then are no more than the budget."""
+    both = [controller(lab, part, FAILS=",".join(NODES), MAX_FAILURES="1") for part in (NODES[:6], NODES[6:])]
     said = [run.communicate(timeout=300)[0] for run in both]
-    assert ended(said[0], "failed") == [NODES[0]], said
+    assert 1 <= len([*ended(said[0], "failed"), *ended(said[1], "failed")]) <= BUDGET, said
     for words in said:
-        assert ended(words, "left") and f"the rollout stopped, since {NODES[0]} failed" in words, said
+        assert ended(words, "left") and "the rollout stopped, since fleet-" in words, said
     assert left(lab) == ([], {})
     again = "".join(controller(lab, part).communicate(timeout=300)[0] for part in (NODES[:6], NODES[6:]))
     assert ended(again, "done") == NODES, again
