@@ -45,7 +45,6 @@ MACHINE = (
 
 CLUSTER = (
     Scenario("the API server is gone before the drain", Point("before", "drain"), strike.api_gone),
-    Scenario("the API server throttles the drain", Point("before", "drain"), strike.api_throttles),
     Scenario("the API server is gone before the node is let in", Point("before", "uncordon"), strike.api_gone),
     Scenario("controller killed on a drained node", Point("before", "install"), strike.controller_killed),
     Scenario("controller killed before the node is let in", Point("before", "uncordon"), strike.controller_killed),

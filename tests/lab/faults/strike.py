@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.cluster import memory
-from tests.lab.cluster.api import Api
 from tests.lab.cluster.processes import Process
 from tests.lab.hosts import power, ssh
 from tests.lab.state import Lab
@@ -30,8 +29,6 @@ class Victim:
     run: subprocess.Popen[str]
 
 
-#: The API server's own schema "exempt" lets administrators pass with precedence 1; of two the first by name counts.
-THROTTLE = "a-lab-throttle"
 Heal = Callable[[], object]
 Strike = Callable[[Victim], "Heal | None"]
 _LOCK = (
@@ -124,35 +121,6 @@ def api_gone(victim: Victim) -> Heal:
     process = Process(**memory.read(victim.lab)["processes"]["kube-apiserver"])
     os.kill(process.pid, signal.SIGSTOP)
     return lambda: os.kill(process.pid, signal.SIGCONT)
-
-
-def api_throttles(victim: Victim) -> Heal:
-    """The API server itself answers 429: a priority level without a seat, for everybody but the lab."""
-    api = Api(memory.read(victim.lab)["ports"]["kube-apiserver"], victim.lab.pki)
-    group = "flowcontrol.apiserver.k8s.io/v1"
-    base = f"/apis/{group}"
-    limited = {"nominalConcurrencyShares": 0, "lendablePercent": 0, "limitResponse": {"type": "Reject"}}
-    level = {"type": "Limited", "limited": limited}
-    subject = {"kind": "User", "user": {"name": "lab-admin"}}
-    rule = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": True, "namespaces": ["*"]}
-    flow = {
-        "priorityLevelConfiguration": {"name": THROTTLE},
-        "matchingPrecedence": 1,
-        "rules": [{"subjects": [subject], "resourceRules": [rule]}],
-    }
-    for kind, plural, spec in (
-        ("PriorityLevelConfiguration", "prioritylevelconfigurations", level),
-        ("FlowSchema", "flowschemas", flow),
-    ):
-        api.create(
-            f"{base}/{plural}", {"apiVersion": group, "kind": kind, "metadata": {"name": THROTTLE}, "spec": spec}
-        )
-
-    def heal() -> None:
-        for plural in ("flowschemas", "prioritylevelconfigurations"):
-            api.delete(f"{base}/{plural}/{THROTTLE}")
-
-    return heal
 
 
 def _on_host(victim: Victim, script: str) -> str:
